@@ -1,0 +1,1 @@
+"""The state machine that collects a market, and what its steps need."""

@@ -1,0 +1,153 @@
+"""Never more than the allowed calls in any second, also across our processes and across a restart.
+
+Calls are spaced, not sent in bursts. What counts is when a call arrives at the server, which lies between
+sending and answer. A quick answer bounds it exactly; for a slow one the time is taken to be the server's.
+The moments of the last calls are kept in a small file per key, on the monotonic clock that all processes
+share until the next boot: a process started right after another was killed keeps its distance too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from runtime.clock import Clock
+from runtime.stop import Stop
+
+SPARE = 0.02  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
+QUICK_SECONDS = 0.1  # an answer within this bounds its call's arrival
+STEP_SECONDS, WIDEST_SECONDS = 0.005, 0.1  # spacing grows by a step with each 429 of the second
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Slots:
+    """The last calls as [sent, arrived at the latest], and the moment before which nothing may go."""
+
+    calls: list[list[float]] = field(default_factory=list)
+    not_before: float = 0.0
+
+
+class SlotFile:
+    """Keeps Slots in a file that several processes share; in memory where the file cannot be written."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._memory = Slots()
+        self._lock = FileLock(f"{path}.lock") if path else None
+
+    @classmethod
+    def for_key(cls, folder: Path, api_url: str, key_header: str) -> SlotFile:
+        """Return the slots of one key at one server; the file's name does not tell the key."""
+        name = hashlib.sha256(f"{api_url} {key_header}".encode()).hexdigest()[:16]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            slots = cls(folder / f"calls-{name}.json")
+            slots.update(lambda kept: None)
+        except OSError as error:
+            log.warning(
+                "%s cannot be written (%s): calls of other processes are not seen.", folder, error.strerror
+            )
+            return cls(None)
+        return slots
+
+    def update(self, change: Callable[[Slots], object]) -> None:
+        """Read, change and write the slots as one operation among all processes."""
+        with self._held():
+            slots = self._read()
+            change(slots)
+            self._write(slots)
+
+    def _held(self) -> AbstractContextManager[object]:
+        return self._lock.acquire() if self._lock else nullcontext()
+
+    def _read(self) -> Slots:
+        if self._path is None:
+            return self._memory
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            return Slots(
+                [[float(sent), float(latest)] for sent, latest in kept["calls"]], float(kept["not_before"])
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return Slots()
+
+    def _write(self, slots: Slots) -> None:
+        if self._path is None:
+            return
+        aside = self._path.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps({"calls": slots.calls, "not_before": slots.not_before}), encoding="utf-8")
+        aside.replace(self._path)
+
+
+class Limiter:
+    """Hands out moments to call at. `rate` is asked before each call, so that it may be turned down or up."""
+
+    def __init__(self, clock: Clock, stop: Stop, rate: Callable[[], float], slots: SlotFile) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._rate = rate
+        self._slots = slots
+        self._widened = 0.0
+        self._lock = threading.Lock()
+
+    def wait_for_turn(self) -> float:
+        """Wait until a call may go and return the moment it is sent; raises Stopped when asked to stop."""
+        reserved: list[float] = []
+        with self._lock:
+            self._slots.update(lambda slots: reserved.append(self._reserve(slots)))
+        at = reserved[0]
+        self._stop.pause(at - self._clock.monotonic())
+        sent = self._clock.monotonic()
+        self._settle(at, sent, sent + SPARE)
+        return sent
+
+    def answered(self, sent: float) -> None:
+        """Note that the call sent then has its answer: it cannot have arrived later than now."""
+        now = self._clock.monotonic()
+        if now - sent <= QUICK_SECONDS:
+            self._settle(sent, sent, now)
+
+    def hold(self, seconds: float) -> None:
+        """Let no call go for that long, in any process, and space calls a little wider from now on."""
+        until = self._clock.monotonic() + seconds
+        self._widened = min(self._widened + STEP_SECONDS, WIDEST_SECONDS)
+
+        def move(slots: Slots) -> None:
+            slots.not_before = max(slots.not_before, until)
+
+        with self._lock:
+            self._slots.update(move)
+
+    def _reserve(self, slots: Slots) -> float:
+        now, rate = self._clock.monotonic(), self._rate()
+        in_window = max(1, int(rate))
+        window = max(1.0, 1.0 / rate)
+        # After a boot the monotonic clock begins anew: moments far ahead are another life's.
+        slots.calls = [call for call in slots.calls if call[0] < now + 60][-in_window:]
+        slots.not_before = slots.not_before if slots.not_before < now + 86_400 else 0.0
+        at = max(now, slots.not_before)
+        if slots.calls:
+            at = max(at, slots.calls[-1][0] + (window + SPARE) / in_window + self._widened)
+        if len(slots.calls) == in_window:
+            at = max(at, slots.calls[0][1] + window + 0.001)
+        slots.calls.append([at, at + SPARE])
+        return at
+
+    def _settle(self, at: float, sent: float, latest: float) -> None:
+        def settle(slots: Slots) -> None:
+            for call in slots.calls:
+                if call[0] == at:
+                    call[0], call[1] = sent, latest
+
+        with self._lock:
+            self._slots.update(settle)

@@ -1,0 +1,116 @@
+"""The day's calls: how many are left, and when the next one may go. Pure arithmetic.
+
+The day is a sliding window of 24 hours: calls come back as they grow old, there is no midnight. What the
+server's headers say wins over our own count, which fills in where they are silent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from runtime.clock import DAY_SECONDS, iso
+
+MINUTE = 60.0
+FLOOR_SHARE, MOST_FLOOR = 0.01, 50
+CHUNK_SHARE = 0.02  # the least that must have come back before it is worth waking up
+BLIND_WAIT_SECONDS = 3600.0
+Usage = Iterable[tuple[float, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What is known of the day's limit; moments in Unix seconds, None for never heard.
+
+    `remaining` is what the server said at `heard_at`; before `not_before` it has refused to answer;
+    `cut_from` is the limit before the last cut, at `cut_at`.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    heard_at: float = 0.0
+    not_before: float = 0.0
+    cut_from: int | None = None
+    cut_at: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the knowledge as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, value: Any) -> Quota:
+        """Return the knowledge that `as_json` wrote; nothing known where it is something else."""
+        try:
+            return cls(**value)
+        except TypeError:
+            return cls()
+
+
+def hear(quota: Quota, limit: int | None, remaining: int | None, now: float) -> Quota:
+    """Return the knowledge after an answer's headers; a smaller limit than before is noted as a cut."""
+    if limit is not None and quota.limit is not None and limit < quota.limit:
+        quota = replace(quota, cut_from=quota.limit, cut_at=now)
+    if remaining is not None:
+        quota = replace(quota, remaining=remaining, heard_at=now)
+    return replace(quota, limit=limit if limit is not None else quota.limit)
+
+
+def refuse(quota: Quota, retry_after: float | None, usage: Usage, now: float) -> Quota:
+    """Return the knowledge after the server refused a call for the day's sake."""
+    refused = replace(quota, remaining=0, heard_at=now)
+    wait = retry_after if retry_after is not None else _comes_back(refused, usage, now) - now
+    return replace(refused, not_before=now + wait)
+
+
+def floor(quota: Quota) -> int:
+    """Return how many of the day's calls are left unused: 1 % of the limit, at most 50."""
+    return min(MOST_FLOOR, math.ceil((quota.limit or 0) * FLOOR_SHARE))
+
+
+def used(usage: Usage, now: float) -> int:
+    """Return our own calls of the last 24 hours; `usage` is (minute's start, calls)."""
+    return sum(count for minute, count in usage if minute + MINUTE + DAY_SECONDS > now)
+
+
+def available(quota: Quota, usage: Usage, now: float) -> int | None:
+    """Return how many calls may be made now, the floor already taken off; None where no limit is known."""
+    usage = list(usage)
+    if quota.remaining is not None:
+        since = sum(count for minute, count in usage if minute > quota.heard_at)
+        back = sum(count for minute, count in usage if quota.heard_at < minute + MINUTE + DAY_SECONDS <= now)
+        left = quota.remaining - since + back
+        left = min(left, quota.limit) if quota.limit is not None else left
+        return left - floor(quota)
+    return quota.limit - used(usage, now) - floor(quota) if quota.limit is not None else None
+
+
+def next_call_at(quota: Quota, usage: Usage, now: float) -> float:
+    """Return when the next call may go: `now` or earlier where one may go at once."""
+    usage = list(usage)
+    if quota.not_before > now:
+        return quota.not_before
+    left = available(quota, usage, now)
+    return now if left is None or left > 0 else _comes_back(quota, usage, now)
+
+
+def in_words(quota: Quota, usage: Usage, now: float) -> str:
+    """Return one sentence on the day's calls."""
+    left = available(quota, usage, now)
+    cut = f"; cut from {quota.cut_from} on {iso(quota.cut_at)}" if quota.cut_from else ""
+    return (
+        f"{'unknown' if left is None else max(0, left)} of {quota.limit or 'unknown'} calls left today{cut}"
+    )
+
+
+def _comes_back(quota: Quota, usage: Usage, now: float) -> float:
+    """Return when enough of our own calls have grown a day old to be worth waking for."""
+    usage = list(usage)
+    missing = max(1, math.ceil((quota.limit or 0) * CHUNK_SHARE)) - (available(quota, usage, now) or 0)
+    when = None
+    for minute, count in sorted(usage):
+        back_at = minute + MINUTE + DAY_SECONDS
+        if back_at > now and missing > 0:
+            when, missing = back_at, missing - count
+    return when if when is not None else now + BLIND_WAIT_SECONDS

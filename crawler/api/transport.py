@@ -1,0 +1,192 @@
+"""From a request to JSON: the limits kept, what can heal tried again, each status turned into one exception."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import backoff
+import orjson
+
+from crawler.api.ledger import Ledger
+from crawler.api.limiter import Limiter
+from crawler.api.records import Unreadable, parse_error
+from crawler.api.wire import Wire, WireAnswer, WireError
+from runtime.clock import Clock
+from runtime.errors import ItemTrouble, KeyRefused, ServerTrouble
+from runtime.stop import Stop
+
+PATIENCE_SECONDS = 60.0  # how long one step tries before it is given up and repeated later
+FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
+UNREADABLE_TRIES = 3
+DAILY_RETRY_SECONDS = 3600.0  # a retry-after this long is never about one second
+KEY_WORDS = ("api key", "x-api-key", "api_key", "shared secret", "keystring")
+Parsed = TypeVar("Parsed")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to be made: the operation's name in Etsy's document, its path and query."""
+
+    endpoint: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+
+
+PING = Request("ping", "/openapi-ping")
+
+
+class CanHeal(Exception):
+    """This attempt failed; another may not. `wait_seconds` where the server named a time."""
+
+    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+class Transport:
+    """Makes calls, one at a time per thread.
+
+    It does not know what an answer means: `parse` is given, and may say Unreadable.
+    """
+
+    def __init__(self, wire: Wire, limiter: Limiter, ledger: Ledger, clock: Clock, stop: Stop) -> None:
+        self._wire = wire
+        self._limiter = limiter
+        self._ledger = ledger
+        self._clock = clock
+        self._stop = stop
+        self.latency_seconds = 0.0
+        self.retries = 0
+
+    def send(self, request: Request, parse: Callable[[Any], Parsed]) -> Parsed:
+        """Return the parsed answer.
+
+        Raises ServerTrouble after about a minute of failures that could heal, ItemTrouble for what no retry
+        helps, KeyRefused, QuotaSpent, Stopped.
+        """
+        waits = backoff.expo(base=2, factor=FIRST_WAIT, max_value=LONGEST_WAIT)
+        next(waits)  # the generator's first value is a hand-shake
+        deadline = self._clock.monotonic() + PATIENCE_SECONDS
+        unreadable = 0
+        while True:
+            try:
+                return parse(self._attempt(request))
+            except Unreadable as reason:
+                unreadable += 1
+                if unreadable == UNREADABLE_TRIES:
+                    raise ItemTrouble(f"{request.endpoint}: {reason}") from reason
+                wait, trouble = next(waits), str(reason)
+            except CanHeal as failure:
+                wait, trouble = failure.wait_seconds or next(waits), str(failure)
+            self.retries += 1
+            if self._clock.monotonic() + wait > deadline:
+                raise ServerTrouble(f"{request.endpoint}: {trouble}", endpoint=request.endpoint)
+            log.warning("%s: %s; trying again in %.1f s", request.endpoint, trouble, wait)
+            self._stop.pause(wait)
+
+    def is_alive(self) -> bool:
+        """Return whether the server answers a ping: if so, the trouble is with one thing."""
+        try:
+            self._attempt(PING)
+        except (CanHeal, Unreadable):
+            return False
+        except ItemTrouble:
+            return True  # a server without a ping that says so in JSON is alive
+        return True
+
+    def _attempt(self, request: Request) -> Any:
+        """Return the JSON of one call, whatever it takes to be allowed to make it."""
+        self._ledger.open_call(request.endpoint)
+        sent = self._limiter.wait_for_turn()
+        try:
+            answer = self._wire.get(request.path, dict(request.query))
+        except WireError as error:
+            raise CanHeal(str(error)) from error
+        self._limiter.answered(sent)
+        self.latency_seconds += 0.2 * (self._clock.monotonic() - sent - self.latency_seconds)
+        self._hear(answer)
+        return self._judge(request, answer)
+
+    def _hear(self, answer: WireAnswer) -> None:
+        cut = self._ledger.hear(
+            _whole_number(answer.headers, "x-limit-per-day"),
+            _whole_number(answer.headers, "x-remaining-today"),
+        )
+        if cut:
+            quota = self._ledger.quota
+            log.warning("The key's daily limit was cut from %s to %s calls.", quota.cut_from, quota.limit)
+
+    def _judge(self, request: Request, answer: WireAnswer) -> Any:
+        if answer.status == 200:
+            return _json(answer)
+        error = _error_text(answer)
+        if answer.status == 429:
+            raise self._too_many(answer, error)
+        if answer.status in (401, 403):
+            raise self._refused(request, answer, error)
+        if answer.status >= 500 or answer.status in TRANSIENT:
+            raise CanHeal(f"HTTP {answer.status}: {error}")
+        raise ItemTrouble(f"{request.endpoint}: HTTP {answer.status}: {error}", status=answer.status)
+
+    def _too_many(self, answer: WireAnswer, error: str) -> Exception:
+        """Return what a 429 means: of the day (stop calling) or of the second (hold all workers)."""
+        retry_after = _whole_number(answer.headers, "retry-after")
+        daily = "daily" in error.lower() or (retry_after or 0) >= DAILY_RETRY_SECONDS
+        if daily or answer.headers.get("x-remaining-today") == "0":
+            return self._ledger.refuse(retry_after)
+        wait = float(retry_after or 1)
+        self._limiter.hold(wait)
+        return CanHeal(f"HTTP 429: {error}", wait)
+
+    def _refused(self, request: Request, answer: WireAnswer, error: str) -> Exception:
+        """Return what a 403 means: a ping tells a dead key from one thing that may not be read."""
+        about_key = any(word in error.lower() for word in KEY_WORDS)
+        if request is not PING and self._ping_status() == 200:
+            if about_key:
+                return CanHeal(f"HTTP {answer.status}: {error}")
+            return ItemTrouble(f"{request.endpoint}: HTTP {answer.status}: {error}", status=answer.status)
+        return KeyRefused(
+            f"The API refuses the key (HTTP {answer.status}: {error}).",
+            advice="Check ETSY_API_KEY and ETSY_SHARED_SECRET, and the key's state at etsy.com/developers.",
+        )
+
+    def _ping_status(self) -> int:
+        self._ledger.open_call(PING.endpoint)
+        sent = self._limiter.wait_for_turn()
+        try:
+            answer = self._wire.get(PING.path, {})
+        except WireError:
+            return 0
+        self._limiter.answered(sent)
+        return answer.status
+
+
+TRANSIENT = (301, 302, 303, 307, 308, 408, 425)
+
+
+def _json(answer: WireAnswer) -> Any:
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        pass
+    try:  # the standard library takes what orjson refuses: lone surrogates, integers beyond 64 bits
+        return json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise CanHeal("the answer is no JSON") from error
+
+
+def _error_text(answer: WireAnswer) -> str:
+    try:
+        return parse_error(orjson.loads(answer.body))
+    except orjson.JSONDecodeError:
+        return answer.body[:80].decode("utf-8", "replace").replace("\n", " ")
+
+
+def _whole_number(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name, "").strip()
+    return int(value) if value.isdigit() and len(value) < 12 else None

@@ -1,0 +1,88 @@
+"""The bytes: one GET over HTTP. It knows nothing of statuses, limits or JSON."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from runtime.clock import Clock
+
+CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 10, 30, 60
+MOST_BYTES = 64_000_000
+CHUNK_BYTES = 65_536
+
+
+class WireError(Exception):
+    """No whole answer came: no connection, a timeout, a cut body."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireAnswer:
+    """An HTTP answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Wire(Protocol):
+    """What carries a request to the API; a simulation brings another one."""
+
+    def get(self, path: str, params: Mapping[str, str]) -> WireAnswer:
+        """Return the answer to GET `path`; WireError where none came whole."""
+
+
+class HttpWire:
+    """Keep-alive HTTP with one `requests` session a thread; the key goes to this one address only.
+
+    Redirects are not followed, proxies and netrc of the environment are not used: the key is in a header.
+    """
+
+    def __init__(self, base_url: str, key_header: str, user_agent: str, clock: Clock) -> None:
+        self._base_url = base_url
+        self._headers = {"x-api-key": key_header, "User-Agent": user_agent, "Accept": "application/json"}
+        self._clock = clock
+        self._local = threading.local()
+
+    def get(self, path: str, params: Mapping[str, str]) -> WireAnswer:
+        """Return the answer to GET `path` below the base address; WireError where none came whole."""
+        try:
+            with self._session().get(
+                self._base_url + path,
+                params=params,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                body = self._read(answer)
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return WireAnswer(answer.status_code, headers, body)
+        except (requests.RequestException, OSError) as error:
+            raise WireError(f"{type(error).__name__} at {path}") from error
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            session.headers.update(self._headers)
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+            self._local.session = session
+        return session
+
+    def _read(self, answer: requests.Response) -> bytes:
+        """Return the whole body; a body that drips on for ever is cut off."""
+        deadline = self._clock.monotonic() + WHOLE_SECONDS
+        parts, size = [], 0
+        for part in answer.iter_content(CHUNK_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > MOST_BYTES or self._clock.monotonic() > deadline:
+                raise WireError(f"the answer does not end ({size} bytes)")
+        return b"".join(parts)

@@ -1,0 +1,166 @@
+"""One call for up to 100 listings, and what follows from each way it can end.
+
+One call is one step: a 404 that names dead ids is written down, and the rest is still due for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from crawler import changes
+from crawler.api.client import PAGE_ROWS, Gone, MissingListings
+from crawler.api.records import ListingBatch, ListingRecord, ShopRecord
+from crawler.context import Context
+from crawler.eras import is_wanted
+from crawler.freshness import ShopFigures, review_visit_due
+from crawler.store import index, shops
+from models import IndexedListing
+from runtime.errors import ItemTrouble
+
+ACTIVE = ("active", None)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRead:
+    """What to write down after a batch, and how many ids the next one may have."""
+
+    changes: tuple[changes.Change, ...]
+    next_size: int
+    counts: Mapping[str, int]
+
+
+def read_batch(context: Context, listing_ids: Sequence[int], wanted_anyway: bool = False) -> BatchRead:
+    """Make the call for these listings (at most 100) and say what to write down."""
+    try:
+        batch = context.client.fetch_listings(listing_ids)
+    except MissingListings as missing:
+        if missing.ids or len(listing_ids) == 1:
+            return _gone(context, missing.ids or tuple(listing_ids))
+        return halved(listing_ids)
+    except ItemTrouble as trouble:
+        return give_up(context, listing_ids, str(trouble))
+    if not batch.listings and not batch.unreadable:
+        return _left_out(context, listing_ids, wanted_anyway)
+    return _details(context, listing_ids, batch, wanted_anyway)
+
+
+def _left_out(context: Context, listing_ids: Sequence[int], wanted_anyway: bool) -> BatchRead:
+    """An answer without any of the listings: smaller batches, at last one listing by its own address."""
+    if len(listing_ids) > 1:
+        return halved(listing_ids)
+    try:
+        record = context.client.fetch_listing(listing_ids[0])
+    except Gone:
+        return _gone(context, tuple(listing_ids))
+    except ItemTrouble as trouble:
+        return give_up(context, listing_ids, str(trouble))
+    return _details(context, listing_ids, ListingBatch((record,), {}), wanted_anyway)
+
+
+def halved(listing_ids: Sequence[int]) -> BatchRead:
+    """Return that nothing was read and the next batch is to be half as large, to find the bad one."""
+    return BatchRead((), max(1, len(listing_ids) // 2), {})
+
+
+def give_up(context: Context, listing_ids: Sequence[int], error: str) -> BatchRead:
+    """Return what to write where these ids cannot be answered for: a smaller batch, at last a failed item."""
+    if len(listing_ids) > 1:
+        return halved(listing_ids)
+    failed = changes.ItemFailed("listing", listing_ids[0], error, context.cycle.number, context.now())
+    return BatchRead((failed,), PAGE_ROWS, {"failed": 1})
+
+
+def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
+    now = context.clock.now()
+    rows = index.find(listing_ids)
+    listings = []
+    for listing_id in listing_ids:
+        idle_count = (rows[listing_id].idle_count if listing_id in rows else 0) + 1
+        listings.append((listing_id, idle_count, context.freshness.next_due(now, idle_count)))
+    gone = changes.ListingsGone(context.cycle.number, tuple(listings), context.now())
+    return BatchRead((gone,), PAGE_ROWS, {"removed": len(listings)})
+
+
+def _details(
+    context: Context, listing_ids: Sequence[int], batch: ListingBatch, wanted_anyway: bool
+) -> BatchRead:
+    rows = index.find([record.listing_id for record in batch.listings])
+    asked = {record.listing_id: record for record in batch.listings if record.listing_id in set(listing_ids)}
+    listings, failures = [], dict(batch.unreadable)
+    for record in asked.values():
+        row = rows.get(record.listing_id)
+        record = _completed(record, row)
+        if record.shop_id is None:
+            failures[record.listing_id] = "the answer does not say whose listing it is"
+            continue
+        listings.append(_detailed(context, record, record.shop_id, row, wanted_anyway))
+    at, cycle = context.now(), context.cycle.number
+    failed = [
+        changes.ItemFailed("listing", listing_id, why, cycle, at) for listing_id, why in failures.items()
+    ]
+    seen = changes.DetailsSeen(cycle, tuple(listings), _unfresh_shops(context, listings), at)
+    new = sum(
+        1 for listing in listings if listing.wanted and not _is_known(rows.get(listing.record.listing_id))
+    )
+    counts = {"new": new, "updated": len(listings) - new, "failed": len(failed)}
+    return BatchRead((seen, *failed), PAGE_ROWS, counts)
+
+
+def _completed(record: ListingRecord, row: IndexedListing | None) -> ListingRecord:
+    """Return the record with what only the search told: keys may be missing from any answer."""
+    if row is None:
+        return record
+    return replace(
+        record,
+        when_made=record.when_made if record.when_made is not None else row.when_made,
+        shop_id=record.shop_id if record.shop_id is not None else row.shop_id,
+        taxonomy_id=record.taxonomy_id if record.taxonomy_id is not None else row.taxonomy_id,
+    )
+
+
+def _detailed(
+    context: Context, record: ListingRecord, shop_id: int, row: IndexedListing | None, wanted_anyway: bool
+) -> changes.DetailedListing:
+    wanted = wanted_anyway or is_wanted(record.when_made)
+    idle_count = 0 if record.state in ACTIVE else (row.idle_count if row else 0) + 1
+    had_images = row.image_count if row else 0
+    return changes.DetailedListing(
+        record=record,
+        shop_id=shop_id,
+        wanted=wanted,
+        detail_due_at=context.freshness.next_due(context.clock.now(), idle_count) if wanted else None,
+        idle_count=idle_count,
+        image_count=had_images if record.images is None else len(record.images),
+        images_missing=wanted and record.images is None and had_images == 0,
+    )
+
+
+def _unfresh_shops(
+    context: Context, listings: Sequence[changes.DetailedListing]
+) -> tuple[changes.DetailedShop, ...]:
+    """Return each shop that came along once, those left out that are fresh already."""
+    came = {
+        listing.record.shop.shop_id: listing.record.shop
+        for listing in listings
+        if listing.wanted and listing.record.shop is not None
+    }
+    known, due = shops.find(came), context.due()
+    unfresh = []
+    for shop_id, record in came.items():
+        row = known.get(shop_id)
+        if row is None or not row.known or (row.detail_cycle < due.cycle and row.detail_due_at < due.horizon):
+            unfresh.append(detailed_shop(context, record))
+    return tuple(unfresh)
+
+
+def detailed_shop(context: Context, record: ShopRecord) -> changes.DetailedShop:
+    """Return a shop that an answer brought, with when it is due again and whether its reviews are worth a call."""
+    visited = shops.visited_figures(shops.find([record.shop_id]).get(record.shop_id))
+    figures = ShopFigures(record.review_count, record.review_average, record.transaction_sold_count)
+    next_due = context.freshness.next_due(context.clock.now(), 0)
+    return changes.DetailedShop(record, next_due, review_visit_due(figures, visited))
+
+
+def _is_known(row: IndexedListing | None) -> bool:
+    return row is not None and bool(row.known)

@@ -1,0 +1,210 @@
+"""The crawler's sub-commands: from arguments to words on the terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from peewee import DatabaseError
+from rich.console import Console
+
+from crawler import checkpoint, dumps, report
+from crawler.batch import read_batch
+from crawler.checkpoint import load_position
+from crawler.states import verify as verify_state
+from crawler.store import usage, writer
+from crawler.store.index import Due
+from crawler.survey import survey
+from crawler.wiring import (
+    Parts,
+    build_calling,
+    build_engine,
+    build_parts,
+    build_watch,
+    open_for_reading,
+    open_for_writing,
+)
+from runtime.clock import iso
+from runtime.database import database_path, in_words, transaction
+from runtime.errors import Bug, CrawlError, ServerTrouble, Stopped, UserMistake
+from runtime.instance import is_running, single_instance
+from runtime.logs import set_up_logs
+from runtime.progress import Progress
+from runtime.settings import Settings
+
+LISTING_ID = re.compile(r"[0-9]{1,18}")
+MOST_BAD_LINES = 10
+log = logging.getLogger(__name__)
+
+
+def crawl(settings: Settings, console: Console) -> int:
+    """Crawl for ever, until stopped; exit status 0."""
+    if not settings.key_header:
+        raise UserMistake("There is no API key: set ETSY_API_KEY and ETSY_SHARED_SECRET, or try `make demo`.")
+    parts = build_parts(settings, console)
+    with _at_work(parts):
+        if ":" not in settings.key_header:
+            log.warning("ETSY_SHARED_SECRET is not set; Etsy refuses keys without it.")
+        database = open_for_writing(parts)
+        calling = build_calling(parts)
+        with Progress(console, parts.clock, "furniture crawl") as progress:
+            watch = build_watch(parts, calling, progress)
+            engine = build_engine(parts, database, calling, watch.observe)
+            log.info("Going on at %s.", report.position_in_words(engine.position))
+            position = engine.run()
+        parts.stop.obeyed()
+        console.print(
+            f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False
+        )
+    return 0
+
+
+def status(settings: Settings, console: Console, as_json: bool) -> int:
+    """Print where the crawl stands."""
+    parts = build_parts(settings, console)
+    with _reading(parts):
+        told = survey(parts.freshness, parts.clock.now())
+    told["running"] = is_running(parts.home.lock)
+    if as_json:
+        console.file.write(json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n")
+    else:
+        console.print(report.status_table(told))
+    return 0
+
+
+def dump(settings: Settings, console: Console) -> int:
+    """Write a dump and print its path."""
+    parts = build_parts(settings, console)
+    with _reading(parts):
+        path = dumps.write_dump(parts.home.checkpoints, parts.freshness, parts.clock, settings.secrets)
+    console.file.write(f"{path}\n")
+    return 0
+
+
+def restore(settings: Settings, console: Console, file: Path) -> int:
+    """Put the position back to what a dump holds."""
+    parts = build_parts(settings, console)
+    position, cycle = dumps.load_dump(file)
+    with single_instance(parts.home.lock, parts.clock):
+        database = open_for_writing(parts)
+        dumps.check_fits(position)
+        with transaction(database, parts.stop):
+            checkpoint.save_cycle(cycle)
+            checkpoint.save_position(position)
+        database.close()
+    console.print(f"The position is now {report.position_in_words(position)}.", highlight=False)
+    return 0
+
+
+def verify(settings: Settings, console: Console) -> int:
+    """Audit the data set once and print the report; nothing is changed and no call is made."""
+    parts = build_parts(settings, console)
+    with _reading(parts):
+        position = load_position()
+        if position is None:
+            raise UserMistake("There is nothing to verify yet.", advice="Start with `python run.py`.")
+        cycle, now = checkpoint.load_cycle(), parts.clock.now()
+        made = verify_state.audit_all(Due(cycle.number, parts.freshness.horizon(cycle, now)), iso(now))
+    console.print(report.audit_table(made))
+    return 0
+
+
+def sync(settings: Settings, console: Console, file: Path) -> int:
+    """Fetch the listings whose ids the file names, whatever their age, and store them."""
+    if not settings.key_header:
+        raise UserMistake("There is no API key: set ETSY_API_KEY and ETSY_SHARED_SECRET, or try `make demo`.")
+    waiting = read_ids(file)
+    parts = build_parts(settings, console)
+    done, size = 0, 100
+    with _at_work(parts):
+        database = open_for_writing(parts)
+        calling = build_calling(parts)
+        while waiting and not parts.stop.requested():
+            asked = waiting[:size]
+            batch = read_batch(calling.context, asked, wanted_anyway=True)
+            with transaction(database, parts.stop):
+                writer.write(batch.changes)
+                usage.write(calling.ledger.drain())
+            read = report.ids_settled(batch.changes)
+            waiting, size = [i for i in waiting if i not in read], batch.next_size
+            done += len(read)
+        parts.stop.obeyed()
+    console.print(f"{done} of {done + len(waiting)} listings are up to date.", highlight=False)
+    return 0
+
+
+def read_ids(file: Path) -> list[int]:
+    """Return the listing ids of a file, one a line, `#` begins a comment; UserMistake names every bad line."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserMistake(
+            f"{file} cannot be read: {error}.", advice="It holds one listing id a line."
+        ) from error
+    texts = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
+    bad = [
+        f"  line {number}: {text[:60]!r}" for number, text in texts if text and not LISTING_ID.fullmatch(text)
+    ]
+    if bad:
+        more = f"\n  and {len(bad) - MOST_BAD_LINES} more" if len(bad) > MOST_BAD_LINES else ""
+        raise UserMistake(
+            f"{file} has lines that are no listing ids:\n" + "\n".join(bad[:MOST_BAD_LINES]) + more,
+            advice="\nCorrect them; nothing was fetched.",
+        )
+    ids = list(dict.fromkeys(int(text) for _, text in texts if text))
+    if not ids:
+        raise UserMistake(f"{file} names no listing.", advice="It holds one listing id a line.")
+    return ids
+
+
+@contextmanager
+def _reading(parts: Parts) -> Iterator[None]:
+    database = open_for_reading(parts)
+    try:
+        yield
+    except DatabaseError as error:
+        raise in_words(
+            error, database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
+        ) from error
+    finally:
+        database.close()
+
+
+@contextmanager
+def _at_work(parts: Parts) -> Iterator[None]:
+    """Be the one process on this home, with logs, signals, and a dump of whatever crashes."""
+    secrets = parts.settings.secrets
+    write_dump = partial(dumps.write_dump, parts.home.checkpoints, parts.freshness, parts.clock, secrets)
+    with single_instance(parts.home.lock, parts.clock):
+        set_up_logs(parts.home.logs, "crawler", secrets, parts.console)
+        parts.stop.clear_old_files()
+        parts.stop.on_dump = lambda: log.info("Dump written to %s.", write_dump())
+        with parts.stop.signals():
+            try:
+                yield
+            except Stopped:
+                parts.stop.obeyed()
+            except DatabaseError as error:
+                path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
+                raise in_words(error, path) from error
+            except ServerTrouble:
+                raise
+            except CrawlError as error:
+                if isinstance(error, Bug):
+                    _crash(parts, error)
+                raise
+            except Exception as error:
+                _crash(parts, error)
+                raise
+
+
+def _crash(parts: Parts, error: Exception) -> None:
+    path = dumps.write_crash(
+        parts.home.checkpoints, parts.freshness, parts.clock, parts.settings.secrets, error
+    )
+    log.error("This is a bug of the program. The dump is %s", path, exc_info=error)

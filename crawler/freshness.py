@@ -1,0 +1,70 @@
+"""When something is to be asked for again. Pure: values and moments in, moments out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.clock import DAY_SECONDS, iso
+
+REVIEW_REVISIT_DAYS = 28.0
+MOST_DOUBLINGS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One round of the machine: its number and when it began (Unix seconds)."""
+
+    number: int
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShopFigures:
+    """The figures of a shop that move when there is a new review."""
+
+    review_count: int | None
+    review_average: float | None
+    sold_count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old rows may grow, and how long a cycle is (days)."""
+
+    max_age_days: float
+    cycle_days: float
+
+    def next_due(self, now: float, idle_count: int) -> str:
+        """Return when a listing or shop fetched now is due again.
+
+        What was found not active `idle_count` times in a row is asked for less and less often: after one,
+        two, four … times the age limit.
+        """
+        return iso(now + self.max_age_days * DAY_SECONDS * 2 ** min(idle_count, MOST_DOUBLINGS))
+
+    def horizon(self, cycle: Cycle, now: float) -> str:
+        """Return the moment before which a due date counts as due in this cycle.
+
+        What would grow too old before the next cycle begins is due already: a listing fetched three hours
+        into one weekly cycle is fetched again in the next, even where that one reaches it an hour sooner.
+        """
+        return iso(max(now, cycle.started_at + self.cycle_days * DAY_SECONDS))
+
+    def next_cycle_at(self, cycle: Cycle, now: float) -> float:
+        """Return when the next cycle begins."""
+        return max(now, cycle.started_at + self.cycle_days * DAY_SECONDS)
+
+
+def review_visit_due(now_figures: ShopFigures, visited: ShopFigures | None) -> bool:
+    """Return whether a shop's reviews are worth a call, by its figures now and at the last visit (if any).
+
+    A review needs a sale: a shop that never sold anything and reports no review has none.
+    """
+    if visited is None:
+        return bool(now_figures.review_count) or now_figures.sold_count != 0
+    return now_figures != visited
+
+
+def revisit_before(now: float) -> str:
+    """Return the moment before which a visit is so old that the shop is visited whatever its figures say."""
+    return iso(now - REVIEW_REVISIT_DAYS * DAY_SECONDS)

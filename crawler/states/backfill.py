@@ -1,0 +1,98 @@
+"""BACKFILL: fetch what is still due: the rest of the pool, listings no search showed, images, shops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crawler import changes
+from crawler.api.client import PAGE_ROWS, Gone, listings_job, shop_job
+from crawler.batch import BatchRead, detailed_shop, give_up, read_batch
+from crawler.context import Context
+from crawler.outcome import Outcome, Position
+from crawler.store import index, shops
+from runtime.errors import ItemTrouble, ServerTrouble
+
+GONE_SHOP_IDLE = 2  # a shop that is gone is asked for again after four times the age limit
+
+
+def step(position: Position, context: Context) -> Outcome:
+    """Fetch one batch, one listing's images or one shop, whatever is next."""
+    size = _batch_size(position.cursor)
+    kind, ids = _next(context, size)
+    if not ids:
+        return Outcome("filled", {"repairs": position.cursor.get("repairs", 0)})
+    if kind == "listing":
+        batch = read_batch(context, ids[:size])
+        return _outcome(position, batch)
+    return _outcome(position, SINGLES[kind](context, ids[0]))
+
+
+def without(position: Position, context: Context, trouble: ServerTrouble, attempts: int) -> Outcome | None:
+    """Go on without what the server cannot answer, though it is alive."""
+    size = _batch_size(position.cursor)
+    kind, ids = _next(context, size)
+    if not ids:
+        return None
+    if kind == "listing":
+        return _outcome(position, give_up(context, ids[:size], str(trouble)))
+    return _outcome(position, _failed(context, kind, ids[0], str(trouble)))
+
+
+def _next(context: Context, size: int) -> tuple[str, list[int]]:
+    """Return what is next and its ids; calls that come after it are named ahead."""
+    due = context.due()
+    ahead = PAGE_ROWS * (1 + context.client.depth)
+    ids = index.due_seen(due, ahead) or index.due_unseen(due, ahead)
+    if ids:
+        if size == PAGE_ROWS:
+            chunks = (ids[start : start + PAGE_ROWS] for start in range(0, len(ids), PAGE_ROWS))
+            context.client.offer(listings_job(chunk) for chunk in chunks)
+        return "listing", ids
+    ids = index.missing_images(1)
+    if ids:
+        return "images", ids
+    ids = shops.due_details(due, 1 + context.client.depth)
+    context.client.offer(map(shop_job, ids))
+    return "shop", ids
+
+
+def _fetch_images(context: Context, listing_id: int) -> BatchRead:
+    try:
+        images = context.client.fetch_images(listing_id)
+    except Gone:
+        images = ()
+    except ItemTrouble as trouble:
+        return _failed(context, "images", listing_id, str(trouble))
+    return BatchRead((changes.ImagesSeen(listing_id, images),), PAGE_ROWS, {"updated": 1})
+
+
+def _fetch_shop(context: Context, shop_id: int) -> BatchRead:
+    cycle, at = context.cycle.number, context.now()
+    try:
+        shop = context.client.fetch_shop(shop_id)
+    except Gone:
+        next_due = context.freshness.next_due(context.clock.now(), GONE_SHOP_IDLE)
+        return BatchRead((changes.ShopGone(shop_id, cycle, next_due),), PAGE_ROWS, {"removed": 1})
+    except ItemTrouble as trouble:
+        return _failed(context, "shop", shop_id, str(trouble))
+    seen = changes.DetailsSeen(cycle, (), (detailed_shop(context, shop),), at)
+    return BatchRead((seen,), PAGE_ROWS, {"updated": 1})
+
+
+SINGLES: Mapping[str, Callable[[Context, int], BatchRead]] = {"images": _fetch_images, "shop": _fetch_shop}
+
+
+def _failed(context: Context, kind: str, item_id: int, error: str) -> BatchRead:
+    failed = changes.ItemFailed(kind, item_id, error, context.cycle.number, context.now())
+    return BatchRead((failed,), PAGE_ROWS, {"failed": 1})
+
+
+def _outcome(position: Position, batch: BatchRead) -> Outcome:
+    cursor = {"batch_size": batch.next_size, "repairs": position.cursor.get("repairs", 0)}
+    return Outcome("advanced", cursor, batch.changes, "batch", batch.counts)
+
+
+def _batch_size(cursor: Mapping[str, Any]) -> int:
+    size = cursor.get("batch_size", PAGE_ROWS)
+    return size if isinstance(size, int) and 1 <= size <= PAGE_ROWS else PAGE_ROWS

@@ -1,0 +1,107 @@
+"""VERIFY: hold the data set against itself, without a call; queue repairs at most twice a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crawler import changes
+from crawler.api.client import PAGE_ROWS
+from crawler.context import Context
+from crawler.outcome import Outcome, Position
+from crawler.store import audit, failures, intervals
+from crawler.store.audit import Findings
+from crawler.store.index import Due
+
+STRETCH = 5_000
+MOST_REPAIRS = 2
+EXAMPLES = 20
+CHECKS: Mapping[str, Callable[[int, int, Due], Findings]] = {
+    "listings": audit.check_listings,
+    "shops": audit.check_shops,
+}
+IMAGE_GAPS = ("images_missing", "primary_not_one")
+
+
+def step(position: Position, context: Context) -> Outcome:
+    """Audit one stretch, or finish with the report."""
+    audited = dict(position.cursor)
+    checks = list(CHECKS)
+    check = audited.get("check", checks[0])
+    if check not in CHECKS:
+        return _finish(audited, context)
+    found = CHECKS[check](audited.get("after", 0), STRETCH, context.due())
+    _note(audited, check, found)
+    repairs = _repairs(check, found, context) if audited.get("repairs", 0) < MOST_REPAIRS else None
+    audited["queued"] = audited.get("queued", False) or repairs is not None
+    following = checks[checks.index(check) + 1 :] + ["report"]
+    audited["check"], audited["after"] = (
+        (following[0], 0) if found.last_id is None else (check, found.last_id)
+    )
+    return Outcome("advanced", audited, (repairs,) if repairs else (), "audit")
+
+
+def audit_all(due: Due, at: str) -> dict[str, Any]:
+    """Return the report of an audit made at once, that queues nothing."""
+    audited: dict[str, Any] = {}
+    for check in CHECKS:
+        last_id: int | None = 0
+        while last_id is not None:
+            found = CHECKS[check](last_id, STRETCH, due)
+            _note(audited, check, found)
+            last_id = found.last_id
+    return report(audited, due.cycle, at)
+
+
+def report(audited: Mapping[str, Any], cycle: int, at: str) -> dict[str, Any]:
+    """Return the report of an audit that looked at everything."""
+    orphans = audit.check_orphans()
+    return {
+        "cycle": cycle,
+        "finished_at": at,
+        "looked_at": audited.get("looked_at", {}),
+        "gaps": audited.get("gaps", {}),
+        "examples": audited.get("examples", {}),
+        "orphans": orphans,
+        "intervals": intervals.verdicts(cycle),
+        "failed_items": failures.count(),
+        "repairs_queued": bool(audited.get("queued")),
+        "in_sync": not audited.get("gaps") and not orphans,
+    }
+
+
+def _finish(audited: Mapping[str, Any], context: Context) -> Outcome:
+    made = report(audited, context.cycle.number, context.now())
+    round_number = audited.get("repairs", 0)
+    context.files.write_report(f"audit-cycle-{context.cycle.number}-{round_number}", made)
+    done = (changes.AuditDone(made),)
+    if audited.get("queued"):
+        return Outcome("gaps_found", {"batch_size": PAGE_ROWS, "repairs": round_number + 1}, done, "gaps")
+    return Outcome("in_sync", {}, done, "in sync")
+
+
+def _note(audited: dict[str, Any], check: str, found: Findings) -> None:
+    looked_at = audited.get("looked_at", {})
+    audited["looked_at"] = {**looked_at, check: looked_at.get(check, 0) + found.looked_at}
+    gaps, examples = dict(audited.get("gaps", {})), dict(audited.get("examples", {}))
+    for name, ids in found.gaps.items():
+        gaps[name] = gaps.get(name, 0) + len(ids)
+        examples[name] = [*examples.get(name, []), *ids][:EXAMPLES]
+    audited["gaps"], audited["examples"] = gaps, examples
+
+
+def _repairs(check: str, found: Findings, context: Context) -> changes.RepairsQueued | None:
+    """Return what to ask for again; what failed in this cycle is left for the next."""
+    if not found.gaps:
+        return None
+    gaps = {name: set(ids) for name, ids in found.gaps.items()}
+    images = set().union(*(gaps.get(name, set()) for name in IMAGE_GAPS)) - failures.failed_ids("images")
+    whole = set().union(*(ids for name, ids in gaps.items() if name not in IMAGE_GAPS))
+    listings = whole - failures.failed_ids("listing") if check == "listings" else set()
+    shops = whole - failures.failed_ids("shop") if check == "shops" else set()
+    if not (listings or shops or images):
+        return None
+    at, cycle = context.now(), context.cycle.number
+    return changes.RepairsQueued(
+        tuple(sorted(listings)), tuple(sorted(shops)), tuple(sorted(images)), cycle, at
+    )

@@ -1,0 +1,1 @@
+"""What the database holds: a file per aggregate; records in, plain values out."""

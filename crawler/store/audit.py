@@ -1,0 +1,184 @@
+"""What VERIFY asks the database: does everything that belongs together stand together? Reads, and repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from peewee import JOIN, Model, fn
+
+from crawler.changes import RepairsQueued
+from crawler.store import bulk
+from crawler.store.index import Due
+from models import (
+    ApiUsage,
+    FailedItem,
+    ImageStatus,
+    IndexedListing,
+    IndexedShop,
+    Interval,
+    Listing,
+    ListingDynamic,
+    Review,
+    Shop,
+    ShopDynamic,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one stretch of an audit found: ids by kind of gap, how much it looked at, and where it ended.
+
+    `last_id` is None where the stretch was the last one.
+    """
+
+    looked_at: int
+    last_id: int | None
+    gaps: dict[str, list[int]] = field(default_factory=dict)
+
+
+def check_listings(after_id: int, limit: int, due: Due) -> Findings:
+    """Audit up to `limit` index rows behind `after_id`, by ascending listing_id."""
+    query = (
+        IndexedListing.select(IndexedListing.listing_id)
+        .where(IndexedListing.listing_id > after_id)
+        .order_by(IndexedListing.listing_id)
+        .limit(limit)
+    )
+    ids = bulk.first_column(query)
+    if not ids:
+        return Findings(0, None)
+    stretch = IndexedListing.listing_id.between(ids[0], ids[-1])
+    known = (stretch, IndexedListing.known == 1)
+    gaps = {
+        "listing_due": bulk.first_column(
+            IndexedListing.select(IndexedListing.listing_id).where(
+                stretch, IndexedListing.detail_due_at < due.horizon, IndexedListing.detail_cycle < due.cycle
+            )
+        ),
+        "listing_row_missing": bulk.first_column(_without(Listing, Listing.listing_id).where(*known)),
+        "listing_dynamic_missing": bulk.first_column(
+            _without(ListingDynamic, ListingDynamic.listing).where(*known)
+        ),
+        "images_missing": _images_missing(known),
+        "primary_not_one": _primaries_wrong(ids[0], ids[-1]),
+    }
+    return Findings(len(ids), ids[-1], {name: found for name, found in gaps.items() if found})
+
+
+def check_shops(after_id: int, limit: int, due: Due) -> Findings:
+    """Audit up to `limit` shops behind `after_id`, by ascending shop_id."""
+    query = IndexedShop.select(IndexedShop.shop_id).where(IndexedShop.shop_id > after_id)
+    ids = bulk.first_column(query.order_by(IndexedShop.shop_id).limit(limit))
+    if not ids:
+        return Findings(0, None)
+    stretch = (IndexedShop.shop_id.between(ids[0], ids[-1]), IndexedShop.gone == 0)
+    without_data = (
+        IndexedShop.select(IndexedShop.shop_id)
+        .join(Shop, JOIN.LEFT_OUTER, on=(Shop.shop_id == IndexedShop.shop_id))
+        .where(*stretch, Shop.snapshot_timestamp.is_null())
+    )
+    has_dynamic = fn.EXISTS(ShopDynamic.select(1).where(ShopDynamic.shop == IndexedShop.shop_id))
+    without_dynamic = IndexedShop.select(IndexedShop.shop_id).where(*stretch, ~has_dynamic)
+    gaps = {
+        "shop_row_missing": bulk.first_column(without_data),
+        "shop_dynamic_missing": bulk.first_column(without_dynamic),
+    }
+    return Findings(len(ids), ids[-1], {name: found for name, found in gaps.items() if found})
+
+
+def check_orphans() -> dict[str, int]:
+    """Return how many rows point to a listing or shop that is not there, by table; only those that do."""
+    pairs: tuple[tuple[str, type[Model], Any, type[Model], Any], ...] = (
+        ("listings without shop", Listing, Listing.shop, Shop, Shop.shop_id),
+        (
+            "listings_dynamic without listing",
+            ListingDynamic,
+            ListingDynamic.listing,
+            Listing,
+            Listing.listing_id,
+        ),
+        ("image_status without listing", ImageStatus, ImageStatus.listing, Listing, Listing.listing_id),
+        ("shops_dynamic without shop", ShopDynamic, ShopDynamic.shop, Shop, Shop.shop_id),
+        ("reviews without shop", Review, Review.shop, Shop, Shop.shop_id),
+        (
+            "listings without index row",
+            Listing,
+            Listing.listing_id,
+            IndexedListing,
+            IndexedListing.listing_id,
+        ),
+    )
+    found = {}
+    for name, child, key, parent, parent_key in pairs:
+        query = (
+            child.select(key)
+            .join(parent, JOIN.LEFT_OUTER, on=(key == parent_key))
+            .where(parent_key.is_null())
+        )
+        number = query.count()
+        if number:
+            found[name] = int(number)
+    return found
+
+
+def write_repairs(change: RepairsQueued) -> None:
+    """Make what an audit found missing due at once."""
+    IndexedListing.update(detail_due_at=change.at, detail_cycle=0).where(
+        IndexedListing.listing_id.in_(change.listing_ids)
+    ).execute()
+    IndexedListing.update(images_missing=1).where(
+        IndexedListing.listing_id.in_(change.image_listing_ids), IndexedListing.images_missing == 0
+    ).execute()
+    IndexedShop.update(detail_due_at=change.at, detail_cycle=0, seen_cycle=change.cycle).where(
+        IndexedShop.shop_id.in_(change.shop_ids)
+    ).execute()
+
+
+def row_counts() -> dict[str, int]:
+    """Return how many rows each table holds."""
+    return {model._meta.table_name: int(model.select().count()) for model in COUNTED}
+
+
+COUNTED: tuple[type[Model], ...] = (
+    Shop,
+    ShopDynamic,
+    Listing,
+    ListingDynamic,
+    Review,
+    ImageStatus,
+    IndexedListing,
+    IndexedShop,
+    Interval,
+    FailedItem,
+    ApiUsage,
+)
+
+
+def _without(model: type[Model], key: Any) -> Any:
+    """Return the query for index rows that have no row in another table."""
+    exists = fn.EXISTS(model.select(1).where(key == IndexedListing.listing_id))
+    return IndexedListing.select(IndexedListing.listing_id).where(~exists)
+
+
+def _images_missing(known: Sequence[Any]) -> list[int]:
+    rows = fn.COUNT(ImageStatus.image_id)
+    query = (
+        IndexedListing.select(IndexedListing.listing_id)
+        .join(ImageStatus, JOIN.LEFT_OUTER, on=(ImageStatus.listing == IndexedListing.listing_id))
+        .where(*known, IndexedListing.images_missing < 2)
+        .group_by(IndexedListing.listing_id, IndexedListing.image_count, IndexedListing.images_missing)
+        .having((rows < IndexedListing.image_count) | (IndexedListing.images_missing == 1))
+    )
+    return bulk.first_column(query)
+
+
+def _primaries_wrong(low: int, high: int) -> list[int]:
+    query = (
+        ImageStatus.select(ImageStatus.listing)
+        .where(ImageStatus.listing.between(low, high))
+        .group_by(ImageStatus.listing)
+        .having(fn.SUM(ImageStatus.is_primary) != 1)
+    )
+    return bulk.first_column(query)

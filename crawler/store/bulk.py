@@ -1,0 +1,64 @@
+"""Many rows in one statement: Peewee's models tell the names, the driver's `executemany` does the work.
+
+Peewee renders every value of a multi-row insert into the statement anew, which was most of a step's time
+(17 ms for 100 rows); one statement for one row, run for each, takes a fifth of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from peewee import Field, Model
+
+Row = Mapping[str, Any]
+
+
+def insert_new(model: type[Model], rows: Sequence[Row]) -> None:
+    """Insert the rows, by field name, that are not there yet; what is there stays as it is."""
+    _execute(model, rows, "ON CONFLICT DO NOTHING")
+
+
+def upsert(
+    model: type[Model],
+    rows: Sequence[Row],
+    key: Sequence[Field],
+    update: Sequence[Field],
+    only_where: str = "",
+) -> None:
+    """Insert the rows, by field name; of one that is there, update the named fields (`only_where` it holds)."""
+    columns = ", ".join(f'"{field.column_name}" = EXCLUDED."{field.column_name}"' for field in update)
+    target = ", ".join(f'"{field.column_name}"' for field in key)
+    where = f" WHERE {only_where}" if only_where else ""
+    _execute(model, rows, f"ON CONFLICT ({target}) DO UPDATE SET {columns}{where}")
+
+
+def tuples(query: Any) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of a select as tuples; Peewee's type stubs do not know that they are."""
+    return iter(query.tuples())
+
+
+def dicts(query: Any) -> list[dict[str, Any]]:
+    """Return the rows of a select as dictionaries."""
+    return list(query.dicts())
+
+
+def first_column(query: Any) -> list[int]:
+    """Return the first column of a select of ids."""
+    return [int(row[0]) for row in tuples(query)]
+
+
+def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:
+    if not rows:
+        return
+    names = list(rows[0])
+    meta: Any = model._meta  # type: ignore[attr-defined]
+    database = meta.database
+    columns = ", ".join(f'"{meta.fields[name].column_name}"' for name in names)
+    holes = ", ".join([database.param] * len(names))
+    statement = f'INSERT INTO "{meta.table_name}" ({columns}) VALUES ({holes}) {conflict}'
+    cursor = database.cursor()
+    try:
+        cursor.executemany(statement, [[row[name] for name in names] for row in rows])
+    finally:
+        cursor.close()

@@ -1,0 +1,80 @@
+"""What could not be read: noted with its error, left out for the rest of the cycle, forgotten once it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from peewee import EXCLUDED
+
+from crawler.changes import ItemFailed
+from crawler.store import bulk
+from models import FailedItem, IndexedListing, IndexedShop
+
+
+def write(change: ItemFailed) -> None:
+    """Note the failure and put the thing aside until the next cycle."""
+    row = {
+        "kind": change.kind,
+        "item_id": str(change.item_id),
+        "error": change.error,
+        "first_failed_at": change.at,
+        "last_failed_at": change.at,
+    }
+    FailedItem.insert(row).on_conflict(
+        conflict_target=[FailedItem.kind, FailedItem.item_id],
+        update={
+            FailedItem.error: EXCLUDED.error,
+            FailedItem.last_failed_at: EXCLUDED.last_failed_at,
+            FailedItem.attempts: FailedItem.attempts + 1,
+        },
+    ).execute()
+    if change.kind in PUT_ASIDE:
+        PUT_ASIDE[change.kind](change.item_id, change.cycle)
+
+
+def clear(kind: str, item_ids: Sequence[int]) -> None:
+    """Forget earlier failures of things that were read now."""
+    ids = [str(item_id) for item_id in item_ids]
+    FailedItem.delete().where(FailedItem.kind == kind, FailedItem.item_id.in_(ids)).execute()
+
+
+def latest(limit: int) -> list[dict[str, Any]]:
+    """Return the failed items, the latest first, as plain values."""
+    query = FailedItem.select().order_by(FailedItem.last_failed_at.desc(), FailedItem.id)
+    return bulk.dicts(query.limit(limit))
+
+
+def count() -> int:
+    """Return how many items are failed now."""
+    return int(FailedItem.select().count())
+
+
+def failed_ids(kind: str) -> set[int]:
+    """Return the ids of the failed items of one kind."""
+    query = FailedItem.select(FailedItem.item_id).where(FailedItem.kind == kind)
+    return set(bulk.first_column(query))
+
+
+def _aside_listing(listing_id: int, cycle: int) -> None:
+    IndexedListing.update(detail_cycle=cycle).where(IndexedListing.listing_id == listing_id).execute()
+
+
+def _aside_shop(shop_id: int, cycle: int) -> None:
+    IndexedShop.update(detail_cycle=cycle).where(IndexedShop.shop_id == shop_id).execute()
+
+
+def _aside_images(listing_id: int, cycle: int) -> None:
+    IndexedListing.update(images_missing=2).where(IndexedListing.listing_id == listing_id).execute()
+
+
+def _aside_reviews(shop_id: int, cycle: int) -> None:
+    IndexedShop.update(review_cycle=cycle).where(IndexedShop.shop_id == shop_id).execute()
+
+
+PUT_ASIDE: dict[str, Callable[[int, int], None]] = {
+    "listing": _aside_listing,
+    "shop": _aside_shop,
+    "images": _aside_images,
+    "reviews": _aside_reviews,
+}

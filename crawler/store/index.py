@@ -1,0 +1,218 @@
+"""The discovery index: every listing ever seen, and which of them are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import fn
+
+from crawler.api.records import SearchRow
+from crawler.changes import DetailedListing, ListingsGone, PageSeen
+from crawler.eras import is_wanted
+from crawler.store import bulk, intervals
+from models import IndexedListing, IndexedShop
+
+SEEN_COLUMNS = (
+    IndexedListing.shop_id,
+    IndexedListing.when_made,
+    IndexedListing.wanted,
+    IndexedListing.taxonomy_id,
+    IndexedListing.price,
+    IndexedListing.price_currency,
+    IndexedListing.last_seen_at,
+    IndexedListing.last_seen_cycle,
+    IndexedListing.last_interval_id,
+    IndexedListing.detail_due_at,
+)
+DETAIL_COLUMNS = (
+    IndexedListing.shop_id,
+    IndexedListing.when_made,
+    IndexedListing.wanted,
+    IndexedListing.taxonomy_id,
+    IndexedListing.detail_due_at,
+    IndexedListing.detail_cycle,
+    IndexedListing.idle_count,
+    IndexedListing.known,
+    IndexedListing.image_count,
+    IndexedListing.images_missing,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Which rows count as due: those of an earlier cycle's details, due before the horizon."""
+
+    cycle: int
+    horizon: str
+
+
+def write_page(change: PageSeen) -> None:
+    """Take one page of a search into the index and into the interval's record."""
+    rows = {row.listing_id: row for row in change.rows}
+    known = _by_id(list(rows))
+    repeats = sum(
+        1
+        for old in known.values()
+        if old.last_interval_id == change.interval_id and old.last_seen_cycle == change.cycle
+    )
+    if rows:
+        _upsert([_seen_row(row, known.get(row.listing_id), change) for row in rows.values()], SEEN_COLUMNS)
+        shop_ids = {row.shop_id for row in rows.values() if row.shop_id is not None}
+        IndexedShop.update(seen_cycle=change.cycle).where(
+            IndexedShop.shop_id.in_(shop_ids), IndexedShop.seen_cycle < change.cycle
+        ).execute()
+    repeats += len(change.rows) - len(rows)
+    distinct = len(change.rows) - repeats
+    intervals.note_page(change.interval_id, change.count, distinct, repeats, change.at, change.first_of_pass)
+
+
+def write_details(cycle: int, listings: Sequence[DetailedListing], at: str) -> None:
+    """Note that these listings' details were read."""
+    rows = [_detail_row(listing, cycle, at) for listing in listings]
+    if rows:
+        _upsert(rows, DETAIL_COLUMNS)
+
+
+def write_gone(change: ListingsGone) -> None:
+    """Note that the API no longer knows these listings."""
+    for listing_id, idle_count, due_at in change.listings:
+        IndexedListing.update(detail_cycle=change.cycle, detail_due_at=due_at, idle_count=idle_count).where(
+            IndexedListing.listing_id == listing_id
+        ).execute()
+
+
+def due_seen(due: Due, limit: int) -> list[int]:
+    """Return listings that this cycle's search showed and whose details are due, in the order they were seen.
+
+    That order makes the next batches known ahead: what a later page shows comes behind them.
+    """
+    order = (IndexedListing.last_seen_at, IndexedListing.listing_id)
+    return _ids(due, IndexedListing.last_seen_cycle == due.cycle, order=order, limit=limit)
+
+
+def due_unseen(due: Due, limit: int) -> list[int]:
+    """Return known listings that no search showed, those that were active when last read first.
+
+    Two kinds never share an answer: among those that were gone before, one dead id more costs nothing, among
+    the others it costs the call.
+    """
+    order = (IndexedListing.detail_due_at, IndexedListing.listing_id)
+    active = _ids(due, IndexedListing.idle_count == 0, order=order, limit=limit)
+    return active or _ids(due, IndexedListing.idle_count > 0, order=order, limit=limit)
+
+
+def due_count(due: Due) -> int:
+    """Return how many listings are due now."""
+    return int(IndexedListing.select().where(*_is_due(due)).count())
+
+
+def missing_images(limit: int) -> list[int]:
+    """Return listings whose images an answer left out."""
+    query = (
+        IndexedListing.select(IndexedListing.listing_id)
+        .where(IndexedListing.images_missing == 1)
+        .order_by(IndexedListing.listing_id)
+    )
+    return bulk.first_column(query.limit(limit))
+
+
+def find(listing_ids: Sequence[int]) -> Mapping[int, IndexedListing]:
+    """Return the index rows of these listings, those that are not there left out."""
+    return _by_id(listing_ids)
+
+
+def known_prices(taxonomy_ids: Sequence[int], low: float, high: float | None) -> list[float]:
+    """Return the known prices in a range, of sellers who price in USD: what the search's filter compares.
+
+    `taxonomy_ids` empty means all. At most 20,000 prices, evenly spread over the range.
+    """
+    within = [IndexedListing.price_currency == "USD", IndexedListing.price >= low]
+    if high is not None:
+        within.append(IndexedListing.price <= high)
+    if taxonomy_ids:
+        within.append(IndexedListing.taxonomy_id.in_(taxonomy_ids))
+    query = IndexedListing.select(IndexedListing.price).where(*within).order_by(IndexedListing.price)
+    prices = [row[0] for row in bulk.tuples(query)]
+    return prices[:: max(1, len(prices) // 20_000)]
+
+
+def totals() -> dict[str, int]:
+    """Return how many listings were ever seen, how many are wanted, and how many are known in detail."""
+    query = IndexedListing.select(
+        fn.COUNT(IndexedListing.listing_id), fn.SUM(IndexedListing.wanted), fn.SUM(IndexedListing.known)
+    )
+    seen, wanted, known = next(bulk.tuples(query))
+    return {"seen": int(seen or 0), "wanted": int(wanted or 0), "known": int(known or 0)}
+
+
+def _seen_row(row: SearchRow, old: IndexedListing | None, change: PageSeen) -> dict[str, Any]:
+    when_made = row.when_made if row.when_made is not None else (old.when_made if old else None)
+    wanted = is_wanted(when_made)
+    return {
+        "listing_id": row.listing_id,
+        "shop_id": row.shop_id if row.shop_id is not None else (old.shop_id if old else None),
+        "when_made": when_made,
+        "wanted": int(wanted),
+        "taxonomy_id": row.taxonomy_id,
+        "price": row.price.major,
+        "price_currency": row.price.currency,
+        "first_seen_at": change.at,
+        "last_seen_at": change.at,
+        "last_seen_cycle": change.cycle,
+        "last_interval_id": change.interval_id,
+        "detail_due_at": _due_once_seen(wanted, when_made, old, change.at),
+    }
+
+
+def _due_once_seen(wanted: bool, when_made: str | None, old: IndexedListing | None, at: str) -> str | None:
+    """Return when a listing that a search just showed is due; None for never."""
+    if not wanted and (when_made is not None or (old is not None and old.detail_cycle)):
+        return None
+    if old is None or old.detail_due_at is None:
+        return at  # new, or not wanted until now, or of an unknown age that only the details can tell
+    return min(old.detail_due_at, at) if old.idle_count else str(old.detail_due_at)
+
+
+def _detail_row(listing: DetailedListing, cycle: int, at: str) -> dict[str, Any]:
+    record = listing.record
+    return {
+        "listing_id": record.listing_id,
+        "shop_id": listing.shop_id,
+        "when_made": record.when_made,
+        "wanted": int(listing.wanted),
+        "taxonomy_id": record.taxonomy_id,
+        "first_seen_at": at,
+        "last_seen_at": at,
+        "last_seen_cycle": 0,
+        "detail_due_at": listing.detail_due_at,
+        "detail_cycle": cycle,
+        "idle_count": listing.idle_count,
+        "known": int(listing.wanted),
+        "image_count": listing.image_count,
+        "images_missing": int(listing.images_missing),
+    }
+
+
+def _upsert(rows: list[dict[str, Any]], columns: Sequence[Any]) -> None:
+    bulk.upsert(IndexedListing, rows, [IndexedListing.listing_id], columns)
+
+
+def _by_id(listing_ids: Sequence[int]) -> dict[int, IndexedListing]:
+    query = IndexedListing.select().where(IndexedListing.listing_id.in_(listing_ids))
+    return {row.listing_id: row for row in query}
+
+
+def _is_due(due: Due) -> tuple[Any, ...]:
+    return IndexedListing.detail_due_at < due.horizon, IndexedListing.detail_cycle < due.cycle
+
+
+def _ids(due: Due, *conditions: Any, order: Sequence[Any], limit: int) -> list[int]:
+    query = (
+        IndexedListing.select(IndexedListing.listing_id)
+        .where(*conditions, *_is_due(due))
+        .order_by(*order)
+        .limit(limit)
+    )
+    return bulk.first_column(query)

@@ -1,0 +1,149 @@
+"""Shops: static rows, dynamic rows, and what the crawler knows about asking for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from crawler.changes import DetailedShop, ShopGone, VisitDone
+from crawler.freshness import ShopFigures
+from crawler.store import bulk
+from crawler.store.index import Due
+from models import IndexedShop, Shop, ShopDynamic
+
+STATIC = ("create_date", "url", "is_shop_us_based", "shipping_from_country_iso", "shop_location_country_iso")
+DYNAMIC = (
+    "update_date",
+    "listing_active_count",
+    "accepts_custom_requests",
+    "num_favorers",
+    "transaction_sold_count",
+    "review_average",
+    "review_count",
+)
+
+
+def write_named(shop_ids: Iterable[int], cycle: int, at: str) -> None:
+    """Make room for shops that listings name: an id alone where nothing is known yet, due at once."""
+    ids = sorted(set(shop_ids))
+    if not ids:
+        return
+    bulk.insert_new(Shop, [{"shop_id": shop_id} for shop_id in ids])
+    rows = [{"shop_id": shop_id, "seen_cycle": cycle, "detail_due_at": at} for shop_id in ids]
+    bulk.upsert(IndexedShop, rows, [IndexedShop.shop_id], [IndexedShop.seen_cycle])
+
+
+def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
+    """Write shops that an answer brought: static data once, a dynamic row each."""
+    if not shops:
+        return
+    write_named((shop.record.shop_id for shop in shops), cycle, at)
+    static = [
+        {"shop_id": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, STATIC)} for shop in shops
+    ]
+    columns = [Shop.snapshot_timestamp, *(getattr(Shop, name) for name in STATIC)]
+    bulk.upsert(Shop, static, [Shop.shop_id], columns, only_where='"shops"."snapshot_timestamp" IS NULL')
+    dynamic = [
+        {"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops
+    ]
+    bulk.insert_new(ShopDynamic, dynamic)
+    for shop in shops:
+        due = {IndexedShop.review_due: 1} if shop.review_due else {}
+        IndexedShop.update(
+            {
+                IndexedShop.known: 1,
+                IndexedShop.gone: 0,
+                IndexedShop.detail_cycle: cycle,
+                IndexedShop.detail_due_at: shop.detail_due_at,
+                **due,
+            }
+        ).where(IndexedShop.shop_id == shop.record.shop_id).execute()
+
+
+def write_gone(change: ShopGone) -> None:
+    """Note that the API no longer knows the shop."""
+    IndexedShop.update(gone=1, detail_cycle=change.cycle, detail_due_at=change.detail_due_at).where(
+        IndexedShop.shop_id == change.shop_id
+    ).execute()
+
+
+def write_visit(change: VisitDone) -> None:
+    """Note that all of a shop's reviews up to the watermark are in."""
+    IndexedShop.update(
+        watermark=change.watermark,
+        visited_at=change.at,
+        visited_review_count=change.figures.review_count,
+        visited_review_average=change.figures.review_average,
+        visited_sold_count=change.figures.sold_count,
+        review_due=0,
+        review_cycle=change.cycle,
+    ).where(IndexedShop.shop_id == change.shop_id).execute()
+
+
+def find(shop_ids: Iterable[int]) -> Mapping[int, IndexedShop]:
+    """Return what is known about asking for these shops, those never met left out."""
+    return {
+        row.shop_id: row for row in IndexedShop.select().where(IndexedShop.shop_id.in_(list(set(shop_ids))))
+    }
+
+
+def visited_figures(shop: IndexedShop | None) -> ShopFigures | None:
+    """Return the shop's figures at the last review visit, None before the first."""
+    if shop is None or shop.visited_at is None:
+        return None
+    return ShopFigures(shop.visited_review_count, shop.visited_review_average, shop.visited_sold_count)
+
+
+def latest_figures(shop_id: int) -> ShopFigures:
+    """Return the shop's figures by its latest dynamic row, all None where there is none."""
+    row = (
+        ShopDynamic.select()
+        .where(ShopDynamic.shop == shop_id)
+        .order_by(ShopDynamic.snapshot_timestamp.desc())
+        .first()
+    )
+    if row is None:
+        return ShopFigures(None, None, None)
+    return ShopFigures(row.review_count, row.review_average, row.transaction_sold_count)
+
+
+def due_details(due: Due, limit: int) -> list[int]:
+    """Return shops with listings in this cycle that no batch has brought and that are due."""
+    query = (
+        IndexedShop.select(IndexedShop.shop_id)
+        .where(
+            IndexedShop.seen_cycle == due.cycle,
+            IndexedShop.detail_due_at < due.horizon,
+            IndexedShop.detail_cycle < due.cycle,
+        )
+        .order_by(IndexedShop.detail_due_at, IndexedShop.shop_id)
+        .limit(limit)
+    )
+    return bulk.first_column(query)
+
+
+def due_reviews(cycle: int, revisit_before: str, limit: int) -> list[int]:
+    """Return shops whose reviews are due: those whose figures moved first, then those not visited for long."""
+    moved = IndexedShop.select(IndexedShop.shop_id).where(
+        IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle
+    )
+    found = bulk.first_column(moved.order_by(IndexedShop.shop_id).limit(limit))
+    if len(found) < limit:
+        old = IndexedShop.select(IndexedShop.shop_id).where(
+            IndexedShop.visited_at < revisit_before,
+            IndexedShop.review_due == 0,
+            IndexedShop.review_cycle < cycle,
+            IndexedShop.gone == 0,
+        )
+        rest = old.order_by(IndexedShop.visited_at, IndexedShop.shop_id).limit(limit - len(found))
+        found += bulk.first_column(rest)
+    return found
+
+
+def due_review_count(cycle: int) -> int:
+    """Return how many shops' figures moved and whose reviews are not read yet."""
+    query = IndexedShop.select().where(IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle)
+    return int(query.count())
+
+
+def _fields(shop: DetailedShop, names: Sequence[str]) -> dict[str, object]:
+    return {name: getattr(shop.record, name) for name in names}

@@ -1,0 +1,65 @@
+"""The calls made, by endpoint and minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from peewee import fn
+
+from crawler.api.ledger import CallsMade
+from crawler.store import bulk
+from models import ApiUsage
+
+SERVICE = "etsy"
+
+
+def write(calls: Iterable[CallsMade]) -> None:
+    """Add calls to their endpoint's and minute's row."""
+    for made in calls:
+        at = _moment(made.minute)
+        row = (
+            ApiUsage.recorded_at == at,
+            ApiUsage.service == SERVICE,
+            ApiUsage.endpoint == made.endpoint,
+        )
+        added = {ApiUsage.request_count: ApiUsage.request_count + made.count}
+        if (
+            not ApiUsage.update({**added, ApiUsage.rate_limit_remaining: made.remaining})
+            .where(*row)
+            .execute()
+        ):
+            ApiUsage.create(
+                service=SERVICE,
+                endpoint=made.endpoint,
+                request_count=made.count,
+                rate_limit_remaining=made.remaining,
+                recorded_at=at,
+            )
+
+
+def by_minute(since: float) -> list[tuple[float, int]]:
+    """Return the calls since that moment as (minute's start in Unix seconds, calls)."""
+    query = (
+        ApiUsage.select(ApiUsage.recorded_at, fn.SUM(ApiUsage.request_count))
+        .where(ApiUsage.service == SERVICE, ApiUsage.recorded_at >= _moment(since))
+        .group_by(ApiUsage.recorded_at)
+        .order_by(ApiUsage.recorded_at)
+    )
+    return [(at.replace(tzinfo=UTC).timestamp(), int(count)) for at, count in bulk.tuples(query)]
+
+
+def by_endpoint(since: float) -> dict[str, int]:
+    """Return the calls since that moment by endpoint."""
+    query = (
+        ApiUsage.select(ApiUsage.endpoint, fn.SUM(ApiUsage.request_count))
+        .where(ApiUsage.service == SERVICE, ApiUsage.recorded_at >= _moment(since))
+        .group_by(ApiUsage.endpoint)
+        .order_by(ApiUsage.endpoint)
+    )
+    return {str(endpoint): int(count) for endpoint, count in bulk.tuples(query)}
+
+
+def _moment(unix_seconds: float) -> Any:
+    return datetime.fromtimestamp(unix_seconds, UTC).replace(tzinfo=None)

@@ -1,0 +1,56 @@
+"""From a step's changes to rows: one function a kind of change, in the order given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from crawler import changes
+from crawler.store import audit, details, failures, index, intervals, reviews, shops, state
+
+
+def write(wanted: Iterable[changes.Change]) -> None:
+    """Write all changes; the caller holds the transaction."""
+    for change in wanted:
+        WRITERS[type(change)](change)
+
+
+def _write_taxonomy(change: changes.TaxonomyRead) -> None:
+    state.save("taxonomy", {"nodes": [dict(node) for node in change.nodes], "read_at": change.at})
+
+
+def _write_cap(change: changes.CapLearned) -> None:
+    state.save("search_cap", change.offset)
+
+
+def _write_shop(change: changes.DetailsSeen) -> None:
+    details.write_details(change)
+    failures.clear("shop", [shop.record.shop_id for shop in change.shops])
+
+
+def _write_visit(change: changes.VisitDone) -> None:
+    shops.write_visit(change)
+    failures.clear("reviews", [change.shop_id])
+
+
+def _write_audit(change: changes.AuditDone) -> None:
+    state.save("audit", dict(change.report))
+
+
+WRITERS: dict[type[Any], Callable[[Any], None]] = {
+    changes.PlanMade: intervals.write_plan,
+    changes.TaxonomyRead: _write_taxonomy,
+    changes.PageSeen: index.write_page,
+    changes.CapLearned: _write_cap,
+    changes.IntervalSplit: intervals.write_split,
+    changes.IntervalClosed: intervals.write_closed,
+    changes.DetailsSeen: _write_shop,
+    changes.ListingsGone: details.write_gone,
+    changes.ShopGone: shops.write_gone,
+    changes.ImagesSeen: details.write_images,
+    changes.ReviewsSeen: reviews.write,
+    changes.VisitDone: _write_visit,
+    changes.ItemFailed: failures.write,
+    changes.RepairsQueued: audit.write_repairs,
+    changes.AuditDone: _write_audit,
+}

@@ -1,0 +1,148 @@
+"""Where the crawl stands, gathered from the database: for `status`, for dumps and for the live display."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from crawler import checkpoint
+from crawler.api import quota as day
+from crawler.api.quota import Quota
+from crawler.freshness import Cycle, Freshness, revisit_before
+from crawler.outcome import Position
+from crawler.store import audit, failures, images, index, intervals, shops, state, usage
+from crawler.store.index import Due
+from runtime.clock import DAY_SECONDS, iso
+
+PACKAGES = (
+    "transitions",
+    "requests",
+    "peewee",
+    "python-backoff",
+    "pillow",
+    "rich",
+    "pydantic",
+    "orjson",
+    "filelock",
+)
+RECENT_SECONDS = 300.0
+CALLS_A_SECOND = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the machine stands: its position, its cycle and what is due."""
+
+    position: Position
+    cycle: Cycle
+    due_listings: int
+    due_shops: bool
+    due_reviews: int
+    intervals_done: int
+    intervals_total: int
+
+
+def stand(freshness: Freshness, now: float) -> Standing | None:
+    """Return where the machine stands, None before the first start."""
+    position = checkpoint.load_position()
+    if position is None:
+        return None
+    cycle = checkpoint.load_cycle()
+    due = Due(cycle.number, freshness.horizon(cycle, now))
+    walked = intervals.progress(cycle.number)
+    return Standing(
+        position=position,
+        cycle=cycle,
+        due_listings=index.due_count(due),
+        due_shops=bool(shops.due_details(due, 1)),
+        due_reviews=shops.due_review_count(cycle.number),
+        intervals_done=walked["done"],
+        intervals_total=walked["total"],
+    )
+
+
+def calls_left(standing: Standing) -> int:
+    """Return about how many calls this cycle still needs, by what is known now."""
+    place = working_position(standing.position)
+    calls = -(-standing.due_listings // 100) + standing.due_reviews
+    if place.state == "TAXONOMY":
+        counts = [row["reported_count"] for row in intervals.certificates(standing.cycle.number)]
+        told = [count for count in counts if count]
+        mean = sum(told) / len(told) if told else 0
+        open_intervals = max(0, standing.intervals_total - standing.intervals_done - 1)
+        rest = max(0, (place.cursor.get("count") or 0) - (place.cursor.get("offset") or 0))
+        calls += int((open_intervals * mean + rest) / 100)
+    return calls
+
+
+def working_position(position: Position) -> Position:
+    """Return the position that is worked on: the one behind the sleep, where it is a sleep for quota."""
+    if position.state == "SLEEP" and position.cursor.get("reason") == "quota":
+        return checkpoint.position_of_json(position.cursor["resume"])
+    return position
+
+
+def expected_end(standing: Standing, quota: Quota, now: float) -> float:
+    """Return about when this cycle's calls are done: at five a second within the day's limit."""
+    calls = calls_left(standing)
+    seconds = calls / CALLS_A_SECOND
+    left = day.available(quota, usage.by_minute(now - 2 * DAY_SECONDS), now)
+    if quota.limit and left is not None and calls > left:
+        seconds = max(seconds, (calls - max(0, left)) / quota.limit * DAY_SECONDS)
+    return now + seconds
+
+
+def load_quota() -> Quota:
+    """Return what is known of the day's limit."""
+    return Quota.of_json(state.load("quota") or {})
+
+
+def survey(freshness: Freshness, now: float) -> dict[str, Any]:
+    """Return everything that `status --json` and a dump tell, as JSON values."""
+    standing = stand(freshness, now)
+    quota = load_quota()
+    calls = usage.by_minute(now - 2 * DAY_SECONDS)
+    recent = sum(count for minute, count in calls if minute >= now - RECENT_SECONDS)
+    told: dict[str, Any] = {
+        "at": iso(now),
+        "position": checkpoint.position_as_json(standing.position) if standing else None,
+        "quota": {
+            **quota.as_json(),
+            "available": day.available(quota, calls, now),
+            "used_24h": day.used(calls, now),
+            "next_call_at": iso(day.next_call_at(quota, calls, now)),
+        },
+        "calls_per_second": round(recent / RECENT_SECONDS, 3),
+        "calls_24h_by_endpoint": usage.by_endpoint(now - DAY_SECONDS),
+        "listings": index.totals(),
+        "images": images.queue(),
+        "rows": audit.row_counts(),
+        "failed_items": failures.latest(20),
+        "trouble": state.load("trouble"),
+        "audit": state.load("audit"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+    return {**told, **_cycle(standing, quota, now)} if standing else told
+
+
+def _cycle(standing: Standing, quota: Quota, now: float) -> Mapping[str, Any]:
+    number = standing.cycle.number
+    return {
+        "cycle": {"number": number, "started_at": iso(standing.cycle.started_at)},
+        "due": {
+            "listings": standing.due_listings,
+            "shops": standing.due_shops,
+            "shops_with_reviews": standing.due_reviews,
+            "shops_revisited_before": revisit_before(now),
+        },
+        "intervals": {
+            "done": standing.intervals_done,
+            "total": standing.intervals_total,
+            "verdicts": intervals.verdicts(number),
+            "plan": intervals.certificates(number),
+        },
+        "forecast": {"calls_left": calls_left(standing), "ends_at": iso(expected_end(standing, quota, now))},
+    }

@@ -1,0 +1,84 @@
+"""What the live display of a crawl says: state, interval, rows, calls, quota, expected end."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+
+from crawler.api import quota as day
+from crawler.api.ledger import Ledger
+from crawler.freshness import Freshness
+from crawler.outcome import Outcome, Position
+from crawler.store import images, usage
+from crawler.survey import expected_end, stand
+from runtime.clock import DAY_SECONDS, Clock, iso
+from runtime.progress import Progress
+
+RATE_WINDOW_SECONDS = 10.0
+IMAGES_EVERY_SECONDS = 30.0
+
+
+class Watch:
+    """Follows the engine step by step and shows where it stands; it changes nothing."""
+
+    def __init__(self, progress: Progress, ledger: Ledger, freshness: Freshness, clock: Clock) -> None:
+        self._progress = progress
+        self._ledger = ledger
+        self._freshness = freshness
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+        self._calls: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)])
+        self._images: Mapping[str, int] = {"queued": 0, "done": 0}
+        self._images_at = float("-inf")
+
+    def observe(self, position: Position, outcome: Outcome | None) -> None:
+        """Take in one step; show the standing where it is time."""
+        if outcome is not None:
+            self._counts.update(outcome.counts)
+        if self._progress.due():
+            self._progress.show(self._values(position))
+
+    def _values(self, position: Position) -> dict[str, str]:
+        now = self._clock.now()
+        standing = stand(self._freshness, now)
+        values = {"state": f"{position.state} (cycle {position.cycle})", **_place(position)}
+        if standing:
+            values["intervals"] = f"{standing.intervals_done} of {standing.intervals_total} done"
+            values["due"] = f"{standing.due_listings:,} listings, {standing.due_reviews:,} shops' reviews"
+        names = ("seen", "new", "updated", "removed", "failed", "reviews")
+        values["this run"] = ", ".join(f"{self._counts[name]:,} {name}" for name in names)
+        values["calls"] = f"{self._ledger.total:,}, {self._rate():.1f} a second"
+        values["quota"] = day.in_words(self._ledger.quota, usage.by_minute(now - 2 * DAY_SECONDS), now)
+        values["pictures"] = "{queued:,} queued, {done:,} done".format(**self._image_queue())
+        if standing and position.state != "SLEEP":
+            values["calls done at about"] = iso(expected_end(standing, self._ledger.quota, now))
+        return values
+
+    def _rate(self) -> float:
+        now = self._clock.monotonic()
+        self._calls.append((now, self._ledger.total))
+        while len(self._calls) > 2 and now - self._calls[0][0] > RATE_WINDOW_SECONDS:
+            self._calls.popleft()
+        (began, before), (_, after) = self._calls[0], self._calls[-1]
+        return (after - before) / (now - began) if now > began else 0.0
+
+    def _image_queue(self) -> Mapping[str, int]:
+        now = self._clock.monotonic()
+        if now - self._images_at > IMAGES_EVERY_SECONDS:
+            self._images, self._images_at = images.queue(), now
+        return self._images
+
+
+def _place(position: Position) -> dict[str, str]:
+    """Return where in its state the machine is, in words."""
+    cursor = position.cursor
+    if position.state == "TAXONOMY":
+        upper = "up" if cursor.get("max_price") is None else f"to {cursor['max_price']}"
+        count = "?" if cursor.get("count") is None else f"{cursor['count']:,}"
+        where = f"category {cursor.get('taxonomy_id')}, price {cursor.get('min_price')} {upper}"
+        return {"interval": where, "offset": f"{cursor.get('offset'):,} of {count}"}
+    if position.state == "SLEEP":
+        return {"until": f"{cursor.get('until')} ({cursor.get('reason')})"}
+    if position.state == "REVIEWS" and cursor.get("shop_id"):
+        return {"shop": f"{cursor['shop_id']}, offset {cursor.get('offset')}"}
+    return {}

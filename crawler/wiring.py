@@ -1,0 +1,116 @@
+"""The crawler's composition root: builds the parts from the settings and passes them to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import platformdirs
+from peewee import Database
+from rich.console import Console
+
+from crawler.api.client import Client
+from crawler.api.ledger import Ledger
+from crawler.api.limiter import Limiter, SlotFile
+from crawler.api.lookahead import Lookahead
+from crawler.api.transport import Transport
+from crawler.api.wire import HttpWire, Wire
+from crawler.checkpoint import load_cycle, load_position
+from crawler.context import Context
+from crawler.engine import Engine
+from crawler.freshness import Cycle, Freshness
+from crawler.outcome import Outcome, Position
+from crawler.plan_files import PlanFiles, RateFile
+from crawler.store import usage
+from crawler.survey import load_quota
+from crawler.watch import Watch
+from models import CRAWLER_MODELS, MIGRATIONS
+from runtime.clock import DAY_SECONDS, Clock, SystemClock
+from runtime.database import open_database, open_read_only, transaction
+from runtime.progress import Progress
+from runtime.settings import Home, Settings
+from runtime.stop import Stop
+
+APP = "furniture-crawler"
+KILL_NAMES = ("KILL", "KILL_SD")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the commands need of a crawl."""
+
+    settings: Settings
+    home: Home
+    clock: Clock
+    stop: Stop
+    console: Console
+
+    @property
+    def freshness(self) -> Freshness:
+        """How old rows may grow, by the settings."""
+        return Freshness(self.settings.dynamic_max_age_days, self.settings.cycle_days)
+
+    @property
+    def files(self) -> PlanFiles:
+        """The files that a person reads or edits."""
+        return PlanFiles(self.home.data, self.home.checkpoints)
+
+
+def build_parts(settings: Settings, console: Console) -> Parts:
+    """Return the parts that need neither network nor database."""
+    clock, home = SystemClock(), Home(settings.crawler_home)
+    return Parts(settings, home, clock, Stop(clock, home.kill_files(*KILL_NAMES)), console)
+
+
+def open_for_writing(parts: Parts) -> Database:
+    """Open the database and bring it up to date."""
+    return open_database(
+        parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS, MIGRATIONS
+    )
+
+
+def open_for_reading(parts: Parts) -> Database:
+    """Open the database for looking only."""
+    return open_read_only(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """The parts that make calls."""
+
+    context: Context
+    ledger: Ledger
+
+
+def build_calling(
+    parts: Parts, wire: Wire | None = None, slots: SlotFile | None = None, workers: int = 5
+) -> Calling:
+    """Return the API client and what counts its calls; the database is open."""
+    settings, clock, stop = parts.settings, parts.clock, parts.stop
+    parts.files.ensure_rate()
+    parts.files.load_breaks()
+    if slots is None:
+        folder = platformdirs.user_state_path(APP)
+        slots = SlotFile.for_key(folder, settings.etsy_api_url, settings.key_header)
+    if wire is None:
+        wire = HttpWire(settings.etsy_api_url, settings.key_header, APP, clock)
+    limiter = Limiter(clock, stop, RateFile(parts.files), slots)
+    ledger = Ledger(clock, load_quota(), usage.by_minute(clock.now() - 2 * DAY_SECONDS))
+    transport = Transport(wire, limiter, ledger, clock, stop)
+    client = Client(Lookahead(transport, stop, workers), transport)
+    cycle = Cycle(1, clock.now()) if load_position() is None else load_cycle()
+    context = Context(client, clock, stop, parts.freshness, settings.taxonomy_ids, parts.files, cycle)
+    return Calling(context, ledger)
+
+
+def build_engine(
+    parts: Parts, database: Database, calling: Calling, observe: Callable[[Position, Outcome | None], None]
+) -> Engine:
+    """Return the engine, standing where the database says."""
+    return Engine(calling.context, calling.ledger, partial(transaction, database, parts.stop), observe)
+
+
+def build_watch(parts: Parts, calling: Calling, progress: Progress) -> Watch:
+    """Return what feeds the live display."""
+    return Watch(progress, calling.ledger, parts.freshness, parts.clock)

@@ -1,0 +1,152 @@
+"""The crawler's own tables: where it stands, its plan, its index of everything ever seen, its calls."""
+
+from __future__ import annotations
+
+from peewee import SQL, AutoField, BigIntegerField, IntegerField, Model, TextField
+
+from models.fields import CountField, RealField, TimestampField
+
+
+class SyncState(Model):
+    """Key and JSON value; the machine's position lives here, in one transaction with the rows."""
+
+    key = TextField(primary_key=True)
+    value = TextField()
+
+    class Meta:
+        table_name = "sync_state"
+
+
+class Interval(Model):
+    """One price interval of one cycle's plan, and its certificate of completeness once it is walked.
+
+    `forced` 1 is one price with more listings than a search can reach, walked as far as it goes.
+    Prices are in major units (USD), both ends inclusive; `max_price` NULL is no upper end. `status` is one of
+    pending, walking, done, split. `verdict` is one of complete, drifted, unreachable.
+    """
+
+    id = AutoField()
+    cycle = IntegerField()
+    taxonomy_id = BigIntegerField()
+    min_price = RealField()
+    max_price = RealField(null=True)
+    sort_order = TextField(default="desc")
+    forced = CountField()
+    parent_id = IntegerField(null=True)
+    status = TextField(default="pending")
+    reported_count = IntegerField(null=True)
+    count_at_start = IntegerField(null=True)
+    count_at_end = IntegerField(null=True)
+    pages = CountField()
+    distinct_rows = CountField()
+    repeats = CountField()
+    passes = CountField()
+    started_at = TextField(null=True)
+    finished_at = TextField(null=True)
+    verdict = TextField(null=True)
+    tolerance = IntegerField(null=True)
+    note = TextField(null=True)
+
+    class Meta:
+        table_name = "intervals"
+        indexes = ((("cycle", "status"), False),)
+
+
+class IndexedListing(Model):
+    """The discovery index: every listing that a search ever showed, wanted or not.
+
+    `detail_due_at` is when its details should be asked for next, NULL for never; `detail_cycle` the cycle in
+    which they last were (0: never); `idle_count` how many times in a row it was found not active;
+    `image_count` how many images it was said to have; `images_missing` 1 where an answer left them out, 2
+    where asking for them failed in this cycle.
+    """
+
+    listing_id = BigIntegerField(primary_key=True)
+    shop_id = BigIntegerField(null=True)
+    when_made = TextField(null=True)
+    wanted = IntegerField()
+    taxonomy_id = BigIntegerField(null=True)
+    price = RealField(null=True)
+    price_currency = TextField(null=True)
+    first_seen_at = TextField()
+    last_seen_at = TextField()
+    last_seen_cycle = IntegerField()
+    last_interval_id = IntegerField(null=True)
+    detail_due_at = TextField(null=True)
+    detail_cycle = CountField()
+    idle_count = CountField()
+    known = CountField()
+    image_count = CountField()
+    images_missing = CountField()
+
+    class Meta:
+        table_name = "indexed_listings"
+        indexes = (
+            (("last_seen_cycle", "detail_due_at"), False),
+            (("idle_count", "detail_due_at"), False),
+            (("images_missing", "listing_id"), False),
+            (("price",), False),
+        )
+
+
+class IndexedShop(Model):
+    """What the crawler knows about asking for a shop and its reviews.
+
+    `detail_due_at`, `detail_cycle`: as of a listing; `gone` 1 where the API no longer knows it. `watermark` is
+    the newest review stored by a finished visit (Unix seconds, NULL before the first); the three `visited_*`
+    values are the shop's figures at that visit: while they stay, nothing new is there to read. `review_due` is
+    1 where a visit is due now, `review_cycle` the cycle of the last visit or try.
+    """
+
+    shop_id = BigIntegerField(primary_key=True)
+    seen_cycle = IntegerField()
+    detail_due_at = TextField(null=True)
+    detail_cycle = CountField()
+    known = CountField()
+    gone = CountField()
+    watermark = BigIntegerField(null=True)
+    visited_at = TextField(null=True)
+    visited_review_count = IntegerField(null=True)
+    visited_review_average = RealField(null=True)
+    visited_sold_count = IntegerField(null=True)
+    review_due = CountField()
+    review_cycle = CountField()
+
+    class Meta:
+        table_name = "indexed_shops"
+        indexes = (
+            (("review_due", "shop_id"), False),
+            (("visited_at",), False),
+            (("seen_cycle", "detail_due_at"), False),
+        )
+
+
+class FailedItem(Model):
+    """One thing that could not be read, with its last error; gone again once it was read."""
+
+    id = AutoField()
+    kind = TextField()
+    item_id = TextField()
+    error = TextField()
+    attempts = CountField(1)
+    first_failed_at = TextField()
+    last_failed_at = TextField()
+
+    class Meta:
+        table_name = "failed_items"
+        indexes = ((("kind", "item_id"), True),)
+
+
+class ApiUsage(Model):
+    """External calls added up per service, endpoint and minute; for watching quotas."""
+
+    id = AutoField()
+    service = TextField(index=True)
+    endpoint = TextField(null=True)
+    request_count = CountField(1)
+    rate_limit_remaining = IntegerField(null=True)
+    rate_limit_reset_at = TimestampField(null=True)
+    recorded_at = TimestampField(index=True, constraints=[SQL("DEFAULT CURRENT_TIMESTAMP")])
+
+    class Meta:
+        table_name = "api_usage"

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""The door: sub-commands, errors into words, exit status.
+
+Exit status: 0 done or stopped as asked, 1 a bug of this program (with a dump), 2 wrong usage or settings,
+3 the key is refused, 4 already running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import sandbox.commands
+import sandbox.demo
+from crawler import commands
+from runtime.errors import CrawlError
+from runtime.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parent
+Command = Callable[[argparse.Namespace, Settings, Console], int]
+COMMANDS: dict[str, tuple[str, str, Command]] = {
+    "status": (
+        "say where the crawl stands",
+        "python run.py status --json | python -m json.tool",
+        lambda given, settings, console: commands.status(settings, console, given.json),
+    ),
+    "dump": (
+        "write position, plan, quota and counts to checkpoints/state-<UTC>.json and print its path",
+        "python run.py dump",
+        lambda given, settings, console: commands.dump(settings, console),
+    ),
+    "restore": (
+        "put the position back to what a dump holds",
+        "python run.py restore checkpoints/state-20261120T150405Z.json",
+        lambda given, settings, console: commands.restore(settings, console, given.file),
+    ),
+    "verify": (
+        "audit the data set once and print the report; no call is made, nothing is changed",
+        "python run.py verify",
+        lambda given, settings, console: commands.verify(settings, console),
+    ),
+    "sync": (
+        "fetch the listings whose ids a file names, one a line",
+        "python run.py sync ids.txt",
+        lambda given, settings, console: commands.sync(settings, console, given.file),
+    ),
+}
+ELSEWHERE: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "sandbox": ("serve a simulated Etsy on this machine", sandbox.commands.main),
+    "demo": ("crawl the sandbox through one whole cycle", sandbox.demo.main),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that the arguments name and return the exit status."""
+    if arguments and arguments[0] in ELSEWHERE:
+        return ELSEWHERE[arguments[0]][1](arguments[1:])
+    given = _parser().parse_args(arguments)
+    console = Console()
+    try:
+        settings = load_settings(ROOT)
+        if given.command is None:
+            return commands.crawl(settings, console)
+        return COMMANDS[given.command][2](given, settings, console)
+    except CrawlError as error:
+        print(error.words(), file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py", description="Without a command: crawl, until a KILL file or a signal stops it."
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="command")
+    for name, (help_text, example, _) in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=help_text, description=help_text, epilog=f"example: {example}")
+        if name == "status":
+            sub.add_argument("--json", action="store_true", help="everything, as JSON")
+        if name in ("restore", "sync"):
+            sub.add_argument(
+                "file", type=Path, help="the dump" if name == "restore" else "one listing id a line"
+            )
+    for name, (help_text, _) in ELSEWHERE.items():
+        subparsers.add_parser(name, help=help_text, add_help=False)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What any long-lived process of this project needs; knows nothing of crawling."""

@@ -1,0 +1,168 @@
+"""Settings from the environment, `.env` and `settings.toml`; every mistake is reported at once.
+
+The environment wins over `.env`, which wins over `settings.toml`. Both files are looked for in the home
+folder (`CRAWLER_HOME`, by default the folder of run.py). Nothing else in the project reads the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from runtime.errors import UserMistake
+
+DEFAULT_DATABASE_URL = "sqlite:///data/db/etsy_data.db"
+
+
+class Settings(BaseModel):
+    """All settings, checked; field names are the environment's names in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    etsy_api_key: SecretStr = SecretStr("")
+    etsy_shared_secret: SecretStr = SecretStr("")
+    etsy_api_url: str = "https://openapi.etsy.com/v3/application"
+    etsy_cdn_url: str = "https://i.etsystatic.com"
+    crawler_home: Path
+    database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
+    taxonomy_ids: tuple[Annotated[int, Field(gt=0)], ...] = Field((967,), min_length=1)
+    cycle_days: float = Field(7.0, gt=0, le=3650, allow_inf_nan=False)
+    dynamic_max_age_days: float = Field(7.0, gt=0, le=3650, allow_inf_nan=False)
+    download_workers: int = Field(8, ge=1, le=64)
+    min_free_gb: float = Field(5.0, ge=0, allow_inf_nan=False)
+    alerts: str = ""
+
+    @field_validator("taxonomy_ids", mode="before")
+    @classmethod
+    def _split_ids(cls, value: Any) -> Any:
+        """Take `967` and `967,968` as well as a TOML list."""
+        if isinstance(value, int):
+            return (value,)
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("taxonomy_ids")
+    @classmethod
+    def _no_repeats(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("etsy_api_url", "etsy_cdn_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an address like https://host/path")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database_address(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError("must start with sqlite:/// or postgresql://")
+        return value
+
+    @property
+    def key_header(self) -> str:
+        """The value of `x-api-key`: `keystring:secret`, or the keystring alone where no secret is set."""
+        key, secret = self.etsy_api_key.get_secret_value(), self.etsy_shared_secret.get_secret_value()
+        return key if ":" in key or not secret else f"{key}:{secret}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that must appear in no log, dump or error."""
+        parts = [*self.key_header.split(":"), self.etsy_shared_secret.get_secret_value(), self.key_header]
+        password = urlsplit(self.database_url.get_secret_value()).password or ""
+        return tuple(sorted({part for part in [*parts, password] if len(part) >= 4}, key=len, reverse=True))
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where everything of one installation lies."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """The folder of the database and the files that a person may edit."""
+        return self.root / "data" / "db"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the dumps and audit reports."""
+        return self.root / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the rotating logs."""
+        return self.root / "logs"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock says that a crawler works on this home."""
+        return self.data / "crawler.lock"
+
+    def kill_files(self, *names: str) -> tuple[Path, ...]:
+        """Return the paths of the KILL files with these names."""
+        return tuple(self.root / name for name in names)
+
+
+def load_settings(root: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings for the program in `root`; UserMistake lists everything that is wrong."""
+    environment = os.environ if environment is None else environment
+    names = {name.upper() for name in Settings.model_fields}
+    first = _read_files(root)
+    home = Path(environment.get("CRAWLER_HOME") or str(first.get("CRAWLER_HOME") or root)).expanduser()
+    home = home if home.is_absolute() else root / home
+    values = first if home == root else {**first, **_read_files(home)}
+    values |= {name: environment[name] for name in names if environment.get(name)}
+    values["CRAWLER_HOME"] = home
+    try:
+        return Settings(**{name.lower(): value for name, value in values.items()})
+    except ValidationError as error:
+        raise UserMistake(
+            "These settings are wrong:\n"
+            + "\n".join(f"  {_in_words(item, names)}" for item in error.errors()),
+            advice="\nMend them in the environment, .env or settings.toml, then start again.",
+        ) from None
+
+
+def _read_files(folder: Path) -> dict[str, Any]:
+    """Return what settings.toml and .env of the folder say, names in capitals; .env wins."""
+    values: dict[str, Any] = {}
+    toml = folder / "settings.toml"
+    if toml.exists():
+        try:
+            values |= {name.upper(): value for name, value in tomllib.loads(toml.read_text("utf-8")).items()}
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise UserMistake(f"{toml} cannot be read: {error}.", advice="Mend it, or delete it.") from error
+    known = {name.upper() for name in Settings.model_fields}
+    dotenv = folder / ".env"
+    if dotenv.exists():
+        try:
+            found = dotenv_values(dotenv)
+        except (UnicodeDecodeError, OSError) as error:
+            raise UserMistake(
+                f"{dotenv} cannot be read: {error}.", advice="Mend it, or delete it."
+            ) from error
+        values |= {name: value for name, value in found.items() if name in known and value}
+    return values
+
+
+def _in_words(item: Any, names: set[str]) -> str:
+    """Return one of pydantic's errors as a line for a person; the value of a secret is never shown."""
+    name = str(item["loc"][0]).upper()
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, names, 1)
+        return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ".")
+    shown = "" if "SECRET" in name or "KEY" in name or "DATABASE" in name else f" (it is {item['input']!r})"
+    return f"{name}: {item['msg'].removeprefix('Value error, ')}{shown}"

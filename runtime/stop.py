@@ -1,0 +1,111 @@
+"""Being asked to stop: KILL files, SIGINT and SIGTERM; and to dump: SIGUSR1.
+
+A stop is a wish that is kept, not an interruption: whoever works asks `requested()` between two pieces of
+work and waits only through `pause()`, which ends within a second of the wish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from runtime.clock import Clock
+from runtime.errors import Stopped
+
+SLICE_SECONDS = 0.25
+log = logging.getLogger(__name__)
+
+
+class Stop:
+    """Watches the KILL files of one home and the process's signals; it does not stop anything by itself."""
+
+    def __init__(self, clock: Clock, kill_files: tuple[Path, ...]) -> None:
+        self.clock = clock
+        self.reason = ""
+        self.on_dump: Callable[[], None] | None = None
+        self._dump_wanted = threading.Event()
+        self._asked = threading.Event()
+        self._kill_files = kill_files
+
+    def clear_old_files(self) -> None:
+        """Remove the KILL files that lay there before this start, with a line in the log."""
+        for path in self._kill_files:
+            if path.exists():
+                _remove(path)
+                log.info("Removed %s: it is older than this start.", path.name)
+
+    def ask(self, reason: str) -> None:
+        """Ask for a stop; the first reason is the one that is told."""
+        self.reason = self.reason or reason
+        self._asked.set()
+
+    def requested(self) -> bool:
+        """Return whether a stop was asked for, by signal or by file."""
+        if not self._asked.is_set():
+            for path in self._kill_files:
+                if path.exists():
+                    self.ask(f"the file {path.name}")
+        return self._asked.is_set()
+
+    def raise_if_requested(self) -> None:
+        """Raise Stopped where a stop was asked for."""
+        if self.requested():
+            raise Stopped(f"Stopped by {self.reason}.")
+
+    def attend(self) -> None:
+        """Do what signals asked for: raise Stopped, or make a dump (in the main thread only)."""
+        self.raise_if_requested()
+        if self._dump_wanted.is_set() and threading.current_thread() is threading.main_thread():
+            self._dump_wanted.clear()
+            if self.on_dump:
+                self.on_dump()
+
+    def pause(self, seconds: float) -> None:
+        """Wait that long; raises Stopped within a second of being asked to stop."""
+        end = self.clock.monotonic() + seconds
+        while True:
+            self.attend()
+            left = end - self.clock.monotonic()
+            if left <= 0:
+                return
+            self.clock.wait(self._asked, min(left, SLICE_SECONDS))
+
+    def obeyed(self) -> None:
+        """Remove the files that asked for this stop."""
+        for path in self._kill_files:
+            if path.exists():
+                _remove(path)
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Obey SIGINT, SIGTERM and SIGUSR1 for as long as the block lasts; main thread only."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.ask(signal.Signals(number).name)
+
+        def dump(number: int, frame: FrameType | None) -> None:
+            self._dump_wanted.set()
+
+        handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
+            signal.SIGINT: stop,
+            signal.SIGTERM: stop,
+            signal.SIGUSR1: dump,
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be removed (%s); remove it by hand.", path, error.strerror)

@@ -1,0 +1,189 @@
+"""The CDN: finds the picture that an address means, draws it, and keeps the latest.
+
+A piece is a handful of boxes turned about its upright axis and seen from a little above, so that the
+pictures of one listing are one piece from several sides, and pieces with like traits look alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import re
+import threading
+from collections import OrderedDict
+from random import Random
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw, ImageFilter
+
+from sandbox.answer import Answer, answer_bytes
+from sandbox.furniture import Box, boxes_of
+from sandbox.market import Market
+from sandbox.render import FIRST_PICTURE_ID, MAX_PICTURES, PICTURE_STEP, Picture
+from sandbox.settings import SandboxSettings
+from sandbox.words import COLOURS, Piece
+
+ADDRESS = re.compile(
+    r"(?:/\d+/(?:r|d|c/\d+/\d+/\d+/\d+))?/il/(?P<hex>[0-9a-f]{6})/(?P<id>\d{1,18})"
+    r"/il_(?P<size>75x75|170x135|570xN|fullxfull)\.(?P=id)_(?P<suffix>[0-9a-z]{4})\.jpg"
+)
+WIDTHS = {"75x75": 75, "170x135": 170, "570xN": 570, "fullxfull": 1140}
+HEIGHTS = (430, 500, 570, 640)
+KEPT_BYTES = 64 << 20
+FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
+ODD_FORMATS = ("PNG", "GIF", "WEBP")
+LIGHT = {"top": 1.18, "front": 0.92, "side": 0.72}
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+
+class Shot(NamedTuple):
+    """What one picture shows, and how: its size on the CDN, its piece, and a seed for the rest."""
+
+    picture: Picture
+    size: str
+    piece: Piece
+    seed: str
+
+
+class Gallery:
+    """Serves pictures by their addresses; the latest drawn are kept in memory."""
+
+    def __init__(self, settings: SandboxSettings, market: Market) -> None:
+        self._settings = settings
+        self._market = market
+        self._kept: OrderedDict[tuple[int, str], Answer] = OrderedDict()
+        self._kept_bytes = 0
+        self._drawings: dict[tuple[int, str], bytes] = {}
+        self._lock = threading.Lock()
+
+    def find(self, path: str) -> Shot | None:
+        """Return what the address shows, or None where it leads nowhere."""
+        match = ADDRESS.fullmatch(path.partition("?")[0])
+        if match is None:
+            return None
+        place, left = divmod(int(match["id"]) - FIRST_PICTURE_ID, PICTURE_STEP)
+        number, rank = divmod(place, MAX_PICTURES)
+        found = None if left else self._market.picture_at(number, rank + 1)
+        if found is None or (found[1].hex, found[1].suffix) != (match["hex"], match["suffix"]):
+            return None
+        listing, picture = found
+        return Shot(picture, match["size"], self._market.render.piece(listing), f"{self._settings.seed}")
+
+    def show(self, shot: Shot | None) -> Answer:
+        """Return the picture, 404 where there is none, or what a dead picture gives."""
+        if shot is None:
+            return answer_bytes(b"Not Found", 404, "text/plain")
+        key = (shot.picture.picture_id, shot.size)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+                return kept
+        answer = self._make(shot)
+        self._keep(key, answer)
+        return answer
+
+    def _keep(self, key: tuple[int, str], answer: Answer) -> None:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = answer
+                self._kept_bytes += len(answer.body)
+            while self._kept_bytes > KEPT_BYTES:
+                self._kept_bytes -= len(self._kept.popitem(last=False)[1].body)
+
+    def _make(self, shot: Shot) -> Answer:
+        fate = Random(f"{shot.seed}:fate:{shot.picture.picture_id}")
+        dead, odd = fate.random(), fate.random()
+        if dead < self._settings.dead_pictures / 2:
+            return answer_bytes(b"Not Found", 404, "text/plain")
+        if dead < self._settings.dead_pictures:
+            return _picture_answer(_encode(Image.new("RGB", (100, 100), (225, 225, 225)), "PNG"), "PNG")
+        if odd < self._settings.odd_formats:
+            form = fate.choice(ODD_FORMATS)
+            return _picture_answer(_encode(draw(shot), form), form)
+        return _picture_answer(self._jpeg(shot), "JPEG")
+
+    def _jpeg(self, shot: Shot) -> bytes:
+        distinct = self._settings.distinct_pictures
+        if distinct is None:
+            return _encode(draw(shot), "JPEG")
+        # Drawing is what costs: a benchmark of a downloader takes few drawings under many addresses,
+        # made different to the byte by a comment in the file.
+        key = (shot.picture.picture_id // PICTURE_STEP % distinct, shot.size)
+        body = self._drawings.get(key)
+        if body is None:
+            body = self._drawings[key] = _encode(draw(shot), "JPEG")
+        comment = str(shot.picture.picture_id).encode()
+        return body[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + body[2:]
+
+
+def _picture_answer(body: bytes, form: str) -> Answer:
+    answer = answer_bytes(body, 200, FORMATS[form])
+    return Answer(200, {**answer.headers, "etag": f'"{hashlib.sha1(body).hexdigest()}"'}, body)
+
+
+def _encode(image: Image.Image, form: str) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, quality=82)
+    return out.getvalue()
+
+
+def draw(shot: Shot) -> Image.Image:
+    """Draw a shot at its width; rank 1 shows the piece half from the front, each next from further round."""
+    rng = Random(f"{shot.seed}:{shot.picture.picture_id}")
+    width, height = WIDTHS["570xN"], rng.choice(HEIGHTS)
+    image = _room(rng, width, height)
+    angle = math.radians(28 + 41 * (shot.picture.rank - 1) + rng.uniform(-8, 8))
+    _draw_boxes(image, boxes_of(shot.piece, Random(f"{shot.seed}:{shot.picture.number}")), shot.piece, angle)
+    image = _grained(image, rng, 36 if shot.piece.material in ("wood", "rattan") else 24)
+    target = WIDTHS[shot.size]
+    if target == width:
+        return image
+    return image.resize((target, max(1, height * target // width)))
+
+
+def _room(rng: Random, width: int, height: int) -> Image.Image:
+    wall = tuple(rng.randint(196, 240) for _ in range(3))
+    floor = tuple(int(part * 0.82) for part in wall)
+    image = Image.new("RGB", (width, height), wall)
+    ImageDraw.Draw(image).rectangle((0, int(height * 0.72), width, height), fill=floor)
+    return image
+
+
+def _draw_boxes(image: Image.Image, boxes: list[Box], piece: Piece, angle: float) -> None:
+    canvas = ImageDraw.Draw(image)
+    base = COLOURS[piece.colour]
+    scale, centre = 0.62 * min(image.size), (image.width / 2, image.height * 0.80)
+
+    def seen(x: float, y: float, z: float) -> Point:
+        across = x * math.cos(angle) - y * math.sin(angle)
+        deep = x * math.sin(angle) + y * math.cos(angle)
+        nearness = 1 + 0.18 * deep
+        return centre[0] + across * scale * nearness, centre[1] - (z - 0.30 * deep) * scale * nearness
+
+    # The painter's way: what lies further off is drawn first, and the lower before the higher.
+    def distance(box: Box) -> tuple[float, float]:
+        middle_x, middle_y = box.x + box.width / 2, box.y + box.depth / 2
+        return middle_x * math.sin(angle) + middle_y * math.cos(angle), box.z
+
+    shadow = [seen(x, y, 0) for x, y in ((-0.6, -0.5), (0.6, -0.5), (0.6, 0.5), (-0.6, 0.5))]
+    canvas.polygon(shadow, fill=_shade(image.getpixel((2, image.height - 2)), 0.93))
+    for box in sorted(boxes, key=distance):
+        for face, corners in box.faces(angle):
+            tone = _shade(base, LIGHT[face] * box.tone)
+            canvas.polygon([seen(*corner) for corner in corners], fill=tone, outline=_shade(tone, 0.8))
+
+
+def _shade(colour: object, light: float) -> Colour:
+    assert isinstance(colour, tuple)
+    red, green, blue = (min(255, int(part * light)) for part in colour[:3])
+    return red, green, blue
+
+
+def _grained(image: Image.Image, rng: Random, strength: int) -> Image.Image:
+    fine = Image.frombytes("L", image.size, rng.randbytes(image.width * image.height))
+    coarse = Image.frombytes("L", (20, 120), rng.randbytes(20 * 120)).resize(image.size)
+    noise = Image.blend(fine, coarse, 0.5).filter(ImageFilter.BoxBlur(0.6)).convert("RGB")
+    return Image.blend(image, noise, strength / 255)
