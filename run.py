@@ -85,9 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "status":
             sub.add_argument("--json", action="store_true", help="everything, as JSON")
         if name in ("restore", "sync"):
-            sub.add_argument(
-                "file", type=Path, help="the dump" if name == "restore" else "one listing id a line"
-            )
+            sub.add_argument("file", type=Path, help="the dump" if name == "restore" else "one listing id a line")
     for name, (help_text, _) in ELSEWHERE.items():
         subparsers.add_parser(name, help=help_text, add_help=False)
     return parser

@@ -82,9 +82,7 @@ def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
     return BatchRead((gone,), PAGE_ROWS, {"removed": len(listings)})
 
 
-def _details(
-    context: Context, listing_ids: Sequence[int], batch: ListingBatch, wanted_anyway: bool
-) -> BatchRead:
+def _details(context: Context, listing_ids: Sequence[int], batch: ListingBatch, wanted_anyway: bool) -> BatchRead:
     rows = index.find([record.listing_id for record in batch.listings])
     asked = {record.listing_id: record for record in batch.listings if record.listing_id in set(listing_ids)}
     listings, failures = [], dict(batch.unreadable)
@@ -96,13 +94,9 @@ def _details(
             continue
         listings.append(_detailed(context, record, record.shop_id, row, wanted_anyway))
     at, cycle = context.now(), context.cycle.number
-    failed = [
-        changes.ItemFailed("listing", listing_id, why, cycle, at) for listing_id, why in failures.items()
-    ]
+    failed = [changes.ItemFailed("listing", listing_id, why, cycle, at) for listing_id, why in failures.items()]
     seen = changes.DetailsSeen(cycle, tuple(listings), _unfresh_shops(context, listings), at)
-    new = sum(
-        1 for listing in listings if listing.wanted and not _is_known(rows.get(listing.record.listing_id))
-    )
+    new = sum(1 for listing in listings if listing.wanted and not _is_known(rows.get(listing.record.listing_id)))
     counts = {"new": new, "updated": len(listings) - new, "failed": len(failed)}
     return BatchRead((seen, *failed), PAGE_ROWS, counts)
 
@@ -136,9 +130,7 @@ def _detailed(
     )
 
 
-def _unfresh_shops(
-    context: Context, listings: Sequence[changes.DetailedListing]
-) -> tuple[changes.DetailedShop, ...]:
+def _unfresh_shops(context: Context, listings: Sequence[changes.DetailedListing]) -> tuple[changes.DetailedShop, ...]:
     """Return each shop that came along once, those left out that are fresh already."""
     came = {
         listing.record.shop.shop_id: listing.record.shop
@@ -149,7 +141,8 @@ def _unfresh_shops(
     unfresh = []
     for shop_id, record in came.items():
         row = known.get(shop_id)
-        if row is None or not row.known or (row.detail_cycle < due.cycle and row.detail_due_at < due.horizon):
+        fresh_until = row.detail_due_at if row is not None and row.known else None
+        if row is None or fresh_until is None or (row.detail_cycle < due.cycle and fresh_until < due.horizon):
             unfresh.append(detailed_shop(context, record))
     return tuple(unfresh)
 

@@ -17,9 +17,7 @@ from runtime.clock import iso, parse_iso
 from runtime.errors import UserMistake
 
 VERSION = 1
-ADVICE = (
-    "Put an earlier position back with `python run.py restore checkpoints/state-….json`; nothing was changed."
-)
+ADVICE = "Put an earlier position back with `python run.py restore checkpoints/state-….json`; nothing was changed."
 
 
 def load_position() -> Position | None:

@@ -58,9 +58,7 @@ def crawl(settings: Settings, console: Console) -> int:
             log.info("Going on at %s.", report.position_in_words(engine.position))
             position = engine.run()
         parts.stop.obeyed()
-        console.print(
-            f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False
-        )
+        console.print(f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False)
     return 0
 
 
@@ -143,13 +141,9 @@ def read_ids(file: Path) -> list[int]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserMistake(
-            f"{file} cannot be read: {error}.", advice="It holds one listing id a line."
-        ) from error
+        raise UserMistake(f"{file} cannot be read: {error}.", advice="It holds one listing id a line.") from error
     texts = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
-    bad = [
-        f"  line {number}: {text[:60]!r}" for number, text in texts if text and not LISTING_ID.fullmatch(text)
-    ]
+    bad = [f"  line {number}: {text[:60]!r}" for number, text in texts if text and not LISTING_ID.fullmatch(text)]
     if bad:
         more = f"\n  and {len(bad) - MOST_BAD_LINES} more" if len(bad) > MOST_BAD_LINES else ""
         raise UserMistake(
@@ -168,9 +162,7 @@ def _reading(parts: Parts) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        raise in_words(
-            error, database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
-        ) from error
+        raise in_words(error, database_path(parts.settings.database_url.get_secret_value(), parts.home.root)) from error
     finally:
         database.close()
 
@@ -204,7 +196,5 @@ def _at_work(parts: Parts) -> Iterator[None]:
 
 
 def _crash(parts: Parts, error: Exception) -> None:
-    path = dumps.write_crash(
-        parts.home.checkpoints, parts.freshness, parts.clock, parts.settings.secrets, error
-    )
+    path = dumps.write_crash(parts.home.checkpoints, parts.freshness, parts.clock, parts.settings.secrets, error)
     log.error("This is a bug of the program. The dump is %s", path, exc_info=error)

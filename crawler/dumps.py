@@ -25,9 +25,7 @@ def write_dump(folder: Path, freshness: Freshness, clock: Clock, secrets: Sequen
     return _write(folder, survey(freshness, clock.now()), clock, secrets)
 
 
-def write_crash(
-    folder: Path, freshness: Freshness, clock: Clock, secrets: Sequence[str], error: BaseException
-) -> Path:
+def write_crash(folder: Path, freshness: Freshness, clock: Clock, secrets: Sequence[str], error: BaseException) -> Path:
     """Write a dump with the traceback of a crash; the traceback alone where the database cannot be read."""
     told: dict[str, Any] = {"at": iso(clock.now())}
     try:
@@ -41,17 +39,13 @@ def write_crash(
 def load_dump(path: Path) -> tuple[Position, Cycle]:
     """Return the position and the cycle that a dump holds; UserMistake where it is none."""
     if not path.exists():
-        raise UserMistake(
-            f"There is no file {path}.", advice="Dumps lie in checkpoints/, named state-….json."
-        )
+        raise UserMistake(f"There is no file {path}.", advice="Dumps lie in checkpoints/, named state-….json.")
     value = read_json(path)
     try:
         position = checkpoint.position_of_json(value["position"])
         cycle = Cycle(int(value["cycle"]["number"]), parse_iso(value["cycle"]["started_at"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise UserMistake(
-            f"{path} is no dump with a position ({error}).", advice="Choose another one."
-        ) from error
+        raise UserMistake(f"{path} is no dump with a position ({error}).", advice="Choose another one.") from error
     return position, cycle
 
 

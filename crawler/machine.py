@@ -95,9 +95,7 @@ def known_state(name: str) -> str:
 def diagram() -> str:
     """Return the machine as a Mermaid state diagram, for the README."""
     lines = ["stateDiagram-v2", f"    [*] --> {FIRST}"]
-    lines += [
-        f"    {move.sources[0]} --> {move.target}: {move.event}" for move in MOVES if len(move.sources) == 1
-    ]
+    lines += [f"    {move.sources[0]} --> {move.target}: {move.event}" for move in MOVES if len(move.sources) == 1]
     lines += [
         f"    {source} --> {move.target}: {move.event}"
         for move in MOVES

@@ -6,6 +6,7 @@ that are already known; neighbours that are far below are merged when the next c
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,9 +74,7 @@ def cut(span: Span, prices: Sequence[float], pieces: int) -> list[Span]:
     if not breaks:
         breaks = _usable(span, (_middle(span),))
     ends = [span.min_price, *breaks, span.max_price]
-    return [
-        replace(span, min_price=low or 0.0, max_price=high) for low, high in zip(ends, ends[1:], strict=False)
-    ]
+    return [replace(span, min_price=low or 0.0, max_price=high) for low, high in itertools.pairwise(ends)]
 
 
 def one_price_spans(span: Span, interval_id: int, children_ids: Sequence[int]) -> list[Span]:
@@ -102,11 +101,12 @@ def revise(
     for span in spans:
         count = counts.get((span.taxonomy_id, span.min_price, span.max_price))
         last, last_count = revised[-1] if revised else (None, None)
-        if _mergeable(last, span) and last and count is not None and last_count is not None:
-            if last_count + count <= reach * MERGE_SHARE:
-                revised[-1] = (replace(last, max_price=span.max_price), last_count + count)
-                continue
-        revised.append((span, count))
+        together = (last_count or 0) + (count or 0)
+        told = last_count is not None and count is not None
+        if last is not None and told and _adjoin(last, span) and together <= reach * MERGE_SHARE:
+            revised[-1] = (replace(last, max_price=span.max_price), together)
+        else:
+            revised.append((span, count))
     pieces: list[Span] = []
     for span, count in revised:
         known = prices.get(span.taxonomy_id, ())
@@ -115,8 +115,8 @@ def revise(
     return pieces
 
 
-def _mergeable(last: Span | None, span: Span) -> bool:
-    return last is not None and last.taxonomy_id == span.taxonomy_id and last.max_price == span.min_price
+def _adjoin(last: Span, span: Span) -> bool:
+    return last.taxonomy_id == span.taxonomy_id and last.max_price == span.min_price
 
 
 def _within(price: float, span: Span) -> bool:

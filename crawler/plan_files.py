@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,15 +39,13 @@ class PlanFiles:
         except (KeyError, TypeError, ValueError) as error:
             raise UserMistake(
                 f"{path} does not have the form that is expected ({error}).",
-                advice='It looks like {"taxonomies": [{"id": 967, "name": "Furniture", "price_breaks": [0, 5.45, 8.75]}]}, '
+                advice='It looks like {"taxonomies": [{"id": 967, "name": "Furniture", "price_breaks": [0, 5.45]}]}, '
                 "breaks rising from 0. Mend it, or delete it: it is then written anew.",
             ) from error
 
     def write_breaks(self, breaks: Mapping[int, Sequence[float]], names: Mapping[int, str]) -> None:
         """Write the price breaks that the cycle ended with, for a person to read and edit."""
-        entries = [
-            {"id": i, "name": names.get(i, ""), "price_breaks": list(found)} for i, found in breaks.items()
-        ]
+        entries = [{"id": i, "name": names.get(i, ""), "price_breaks": list(found)} for i, found in breaks.items()]
         write_json(self.data / CONFIG, {"taxonomies": entries})
 
     def write_ids(self, ids: Sequence[int], leaf_ids: Sequence[int]) -> None:
@@ -108,7 +107,7 @@ class RateFile:
 
 def _breaks(value: Any) -> list[float]:
     breaks = [float(price) for price in value]
-    rising = all(low < high for low, high in zip(breaks, breaks[1:], strict=False))
+    rising = all(low < high for low, high in itertools.pairwise(breaks))
     if not breaks or breaks[0] < 0 or not rising or breaks[-1] == float("inf"):
         raise ValueError(f"price_breaks {value!r} do not rise from 0")
     return breaks

@@ -19,9 +19,7 @@ from runtime.clock import DAY_SECONDS, parse_iso
 from runtime.errors import ItemTrouble, ServerTrouble, UserMistake
 
 TREE_DAYS = 28.0
-ADVICE = (
-    "Put an earlier position back with `python run.py restore checkpoints/state-….json`; nothing was changed."
-)
+ADVICE = "Put an earlier position back with `python run.py restore checkpoints/state-….json`; nothing was changed."
 MOST_STRAY_SHARE = 0.5
 log = logging.getLogger(__name__)
 
@@ -90,12 +88,8 @@ def step(here: Walk, context: Context) -> Outcome:
         read = _read_tree(nodes, context)
         return Outcome("advanced", here.cursor(), (read,), "categories")
     spans = _planned_spans(context)
-    begun = replace(
-        here, taxonomy_id=spans[0].taxonomy_id, min_price=spans[0].min_price, max_price=spans[0].max_price
-    )
-    return Outcome(
-        "advanced", begun.cursor(), (changes.PlanMade(context.cycle.number, tuple(spans)),), "plan"
-    )
+    begun = replace(here, taxonomy_id=spans[0].taxonomy_id, min_price=spans[0].min_price, max_price=spans[0].max_price)
+    return Outcome("advanced", begun.cursor(), (changes.PlanMade(context.cycle.number, tuple(spans)),), "plan")
 
 
 def without_tree(here: Walk, context: Context, trouble: ServerTrouble) -> Outcome | None:
@@ -141,13 +135,9 @@ def split(
     note = f"{count} rows, cut into {len(pieces)}"
     if len(pieces) == 1:
         children = [node for node in _nodes() if node["id"] == here.taxonomy_id]
-        pieces = plan.one_price_spans(
-            span, here.interval_id or 0, children[0]["children_ids"] if children else ()
-        )
+        pieces = plan.one_price_spans(span, here.interval_id or 0, children[0]["children_ids"] if children else ())
         note = f"one price with {count} rows, reached through {'categories' if children else 'both orders'}"
-    made = changes.IntervalSplit(
-        here.interval_id or 0, context.cycle.number, tuple(pieces), note, context.now()
-    )
+    made = changes.IntervalSplit(here.interval_id or 0, context.cycle.number, tuple(pieces), note, context.now())
     first = pieces[0]
     cursor = Walk(first.taxonomy_id, first.min_price, first.max_price, batch_size=here.batch_size).cursor()
     return Outcome("advanced", cursor, (*before, made), "split")
@@ -166,14 +156,10 @@ def cap_offset() -> int:
 
 def new_rows(interval: Interval, before: Sequence[changes.Change]) -> int:
     """Return how many rows of a page that is not stored yet this interval had not shown before."""
-    rows = {
-        row.listing_id for change in before if isinstance(change, changes.PageSeen) for row in change.rows
-    }
+    rows = {row.listing_id for change in before if isinstance(change, changes.PageSeen) for row in change.rows}
     known = index.find(list(rows))
     seen = {
-        i
-        for i, old in known.items()
-        if old.last_interval_id == interval.id and old.last_seen_cycle == interval.cycle
+        i for i, old in known.items() if old.last_interval_id == interval.id and old.last_seen_cycle == interval.cycle
     }
     return len(rows - seen)
 
@@ -185,9 +171,7 @@ def raise_if_collapsed(here: Walk, count: int, context: Context) -> None:
         span = Span(here.taxonomy_id, here.min_price, here.max_price)
         before = intervals.last_count(span, context.cycle.number)
     if has_collapsed(before, count):
-        raise Collapsed(
-            f"the search reports {count} rows where {before} were", endpoint="findAllListingsActive"
-        )
+        raise Collapsed(f"the search reports {count} rows where {before} were", endpoint="findAllListingsActive")
 
 
 def raise_if_unfiltered(here: Walk, page: SearchPage, context: Context) -> None:
@@ -197,9 +181,7 @@ def raise_if_unfiltered(here: Walk, page: SearchPage, context: Context) -> None:
     inside = set(_subtree(here.taxonomy_id))
     strays = [taxonomy_id for taxonomy_id in told if taxonomy_id in known and taxonomy_id not in inside]
     if len(told) >= 20 and inside and len(strays) > len(told) * MOST_STRAY_SHARE:
-        raise ItemTrouble(
-            f"findAllListingsActive: category {here.taxonomy_id} brought {len(strays)} rows of others"
-        )
+        raise ItemTrouble(f"findAllListingsActive: category {here.taxonomy_id} brought {len(strays)} rows of others")
 
 
 def _is_recent(tree: Any, context: Context) -> bool:
@@ -240,9 +222,7 @@ def _planned_spans(context: Context) -> list[Span]:
         breaks = context.files.load_breaks()
     except UserMistake as mistake:
         log.warning("%s The last cycle's intervals are used.", mistake)
-        breaks = {
-            i: plan.breaks_of_spans(s for s, _ in walked if s.taxonomy_id == i) for i in context.taxonomy_ids
-        }
+        breaks = {i: plan.breaks_of_spans(s for s, _ in walked if s.taxonomy_id == i) for i in context.taxonomy_ids}
     counts = {(s.taxonomy_id, s.min_price, s.max_price): count for s, count in walked if count is not None}
     spans: list[Span] = []
     for taxonomy_id in context.taxonomy_ids:

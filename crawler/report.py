@@ -19,16 +19,13 @@ def position_in_words(position: Position) -> str:
     where = ""
     if place.state == "TAXONOMY":
         upper = "and up" if cursor.get("max_price") is None else f"to {cursor['max_price']}"
-        where = f", category {cursor.get('taxonomy_id')}, price {cursor.get('min_price')} {upper}, offset {cursor.get('offset')}"
+        where = f", category {cursor.get('taxonomy_id')}, price {cursor.get('min_price')} {upper}"
+        where += f", offset {cursor.get('offset')}"
     if place.state == "REVIEWS" and cursor.get("shop_id"):
         where = f", shop {cursor['shop_id']}, offset {cursor.get('offset')}"
     if position.state == "SLEEP":
         sleep = f"SLEEP until {position.cursor.get('until')}"
-        return (
-            sleep
-            if place is position
-            else f"{sleep} for quota, then {place.state}{where} (cycle {position.cycle})"
-        )
+        return sleep if place is position else f"{sleep} for quota, then {place.state}{where} (cycle {position.cycle})"
     return f"{place.state}{where} (cycle {position.cycle})"
 
 

@@ -24,8 +24,9 @@ class Walk:
     """The cursor of TAXONOMY. `offset` is the next page's; `count` what the page before reported.
 
     `first_count` is what this pass's first page reported, `stepped_back` how many rows were walked twice on
-    purpose, `passes` how many passes are behind,
-    `empty_answers` how often this page came back without rows where some were expected, `interval_id` None while the cycle has no plan yet.
+    purpose, `passes` how many passes are behind, `empty_answers` how often this page came back without rows
+    where some were expected, `batch_size` how many listings the next batch asks for. `interval_id` is None
+    where the plan still has to say which interval it is.
     """
 
     taxonomy_id: int
@@ -107,9 +108,7 @@ def certify(walk: Walk, distinct_rows: int, last_count: int, cap_offset: int) ->
         note = f"one price, walked in both orders: {min(last_count, reached)} of {last_count} within reach"
         return Certificate("complete" if last_count <= reached else "unreachable", tolerance, note)
     if last_count > cap_rows(cap_offset):
-        return Certificate(
-            "unreachable", tolerance, f"{last_count} rows, {cap_rows(cap_offset)} within reach"
-        )
+        return Certificate("unreachable", tolerance, f"{last_count} rows, {cap_rows(cap_offset)} within reach")
     if distinct_rows + tolerance < expected:
         return Certificate("drifted", tolerance, f"{expected - distinct_rows} rows fewer than reported")
     return Certificate("complete", tolerance)

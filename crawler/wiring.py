@@ -65,9 +65,7 @@ def build_parts(settings: Settings, console: Console) -> Parts:
 
 def open_for_writing(parts: Parts) -> Database:
     """Open the database and bring it up to date."""
-    return open_database(
-        parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS, MIGRATIONS
-    )
+    return open_database(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS, MIGRATIONS)
 
 
 def open_for_reading(parts: Parts) -> Database:
@@ -83,9 +81,7 @@ class Calling:
     ledger: Ledger
 
 
-def build_calling(
-    parts: Parts, wire: Wire | None = None, slots: SlotFile | None = None, workers: int = 5
-) -> Calling:
+def build_calling(parts: Parts, wire: Wire | None = None, slots: SlotFile | None = None, workers: int = 5) -> Calling:
     """Return the API client and what counts its calls; the database is open."""
     settings, clock, stop = parts.settings, parts.clock, parts.stop
     parts.files.ensure_rate()

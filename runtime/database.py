@@ -68,7 +68,8 @@ def open_read_only(url: str, home: Path, models: Sequence[type[Model]]) -> Datab
     try:
         database.connect()
         database.bind(models)
-        database.execute_sql("SELECT 1 FROM sync_state LIMIT 1")
+        if not database.table_exists("sync_state"):
+            raise UserMistake(f"{path or 'The database'} is not set up yet.", advice="Start one with `python run.py`.")
     except (DatabaseError, sqlite3.Error) as error:
         raise in_words(error, path) from error
     return database
@@ -141,9 +142,7 @@ def _server(url: str) -> Database:
     try:
         options = parse(url)
     except Exception as error:
-        raise UserMistake(
-            "DATABASE_URL cannot be understood.", advice="See the README for an example."
-        ) from error
+        raise UserMistake("DATABASE_URL cannot be understood.", advice="See the README for an example.") from error
     try:
         return PostgresqlDatabase(prefer_psycopg3=True, **options)
     except Exception as error:  # Peewee says ImproperlyConfigured or ImportError, by version

@@ -23,9 +23,7 @@ class Progress:
     def __init__(self, console: Console, clock: Clock, title: str) -> None:
         self._clock = clock
         self._title = title
-        self._live = (
-            Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
-        )
+        self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
         self._shown_at = float("-inf")
 
     def __enter__(self) -> Progress:

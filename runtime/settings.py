@@ -130,8 +130,7 @@ def load_settings(root: Path, environment: Mapping[str, str] | None = None) -> S
         return Settings(**{name.lower(): value for name, value in values.items()})
     except ValidationError as error:
         raise UserMistake(
-            "These settings are wrong:\n"
-            + "\n".join(f"  {_in_words(item, names)}" for item in error.errors()),
+            "These settings are wrong:\n" + "\n".join(f"  {_in_words(item, names)}" for item in error.errors()),
             advice="\nMend them in the environment, .env or settings.toml, then start again.",
         ) from None
 
@@ -151,9 +150,7 @@ def _read_files(folder: Path) -> dict[str, Any]:
         try:
             found = dotenv_values(dotenv)
         except (UnicodeDecodeError, OSError) as error:
-            raise UserMistake(
-                f"{dotenv} cannot be read: {error}.", advice="Mend it, or delete it."
-            ) from error
+            raise UserMistake(f"{dotenv} cannot be read: {error}.", advice="Mend it, or delete it.") from error
         values |= {name: value for name, value in found.items() if name in known and value}
     return values
 

@@ -87,9 +87,7 @@ class Client:
 
     def fetch_images(self, listing_id: int) -> tuple[records.ImageRecord, ...]:
         """Return all images of a listing; Gone where the API does not know it."""
-        return self._get_one(
-            (Request("getListingImages", f"/listings/{listing_id}/images"), records.parse_images)
-        )
+        return self._get_one((Request("getListingImages", f"/listings/{listing_id}/images"), records.parse_images))
 
     def fetch_shop(self, shop_id: int) -> records.ShopRecord:
         """Return one shop; Gone where the API does not know it."""

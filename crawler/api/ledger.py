@@ -43,9 +43,7 @@ class Ledger:
         with self._lock:
             at = day.next_call_at(self.quota, self._usage(now), now)
             if at > now:
-                raise QuotaSpent(
-                    at, f"The day's calls are spent: {day.in_words(self.quota, self._usage(now), now)}."
-                )
+                raise QuotaSpent(at, f"The day's calls are spent: {day.in_words(self.quota, self._usage(now), now)}.")
             minute = now - now % MINUTE
             if self._minutes and self._minutes[-1][0] == minute:
                 self._minutes[-1][1] += 1

@@ -54,9 +54,7 @@ class SlotFile:
             slots = cls(folder / f"calls-{name}.json")
             slots.update(lambda kept: None)
         except OSError as error:
-            log.warning(
-                "%s cannot be written (%s): calls of other processes are not seen.", folder, error.strerror
-            )
+            log.warning("%s cannot be written (%s): calls of other processes are not seen.", folder, error.strerror)
             return cls(None)
         return slots
 
@@ -75,9 +73,7 @@ class SlotFile:
             return self._memory
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
-            return Slots(
-                [[float(sent), float(latest)] for sent, latest in kept["calls"]], float(kept["not_before"])
-            )
+            return Slots([[float(sent), float(latest)] for sent, latest in kept["calls"]], float(kept["not_before"]))
         except (OSError, ValueError, KeyError, TypeError):
             return Slots()
 

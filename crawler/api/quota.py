@@ -99,9 +99,7 @@ def in_words(quota: Quota, usage: Usage, now: float) -> str:
     """Return one sentence on the day's calls."""
     left = available(quota, usage, now)
     cut = f"; cut from {quota.cut_from} on {iso(quota.cut_at)}" if quota.cut_from else ""
-    return (
-        f"{'unknown' if left is None else max(0, left)} of {quota.limit or 'unknown'} calls left today{cut}"
-    )
+    return f"{'unknown' if left is None else max(0, left)} of {quota.limit or 'unknown'} calls left today{cut}"
 
 
 def _comes_back(quota: Quota, usage: Usage, now: float) -> float:

@@ -340,9 +340,7 @@ def parse_money(value: Any) -> Money:
     """Return a price; all None where there is none."""
     if not isinstance(value, dict):
         return Money(None, None, None)
-    return Money(
-        read_integer(value, "amount"), read_integer(value, "divisor"), read_text(value, "currency_code")
-    )
+    return Money(read_integer(value, "amount"), read_integer(value, "divisor"), read_text(value, "currency_code"))
 
 
 def parse_error(payload: Any) -> str:
@@ -369,9 +367,7 @@ def _count_and_results(payload: Any) -> tuple[int, list[Any]]:
     return (count if count is not None and count >= 0 else len(results)), results
 
 
-def _each(
-    rows: list[Any], parse: Callable[[dict[str, Any]], Record]
-) -> tuple[list[Record], list[tuple[Any, str]]]:
+def _each(rows: list[Any], parse: Callable[[dict[str, Any]], Record]) -> tuple[list[Record], list[tuple[Any, str]]]:
     """Return the rows that parse, and each of the others with its reason."""
     parsed, failures = [], []
     for row in rows:

@@ -18,9 +18,7 @@ from models import Interval
 from runtime.errors import CrawlError, ItemTrouble, ServerTrouble
 
 COLLAPSE_ATTEMPTS = 30  # with growing pauses some six hours
-ROWS_A_PAGE_BRINGS = (
-    75  # of 100 rows, about three in four are wanted; only the order of calls ahead rests on it
-)
+ROWS_A_PAGE_BRINGS = 75  # of 100 rows, about three in four are wanted; only the order of calls ahead rests on it
 
 
 def step(position: Position, context: Context) -> Outcome:
@@ -84,9 +82,7 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
     return _after_page(here, interval, context, page, seen)
 
 
-def _after_page(
-    here: Walk, interval: Interval, context: Context, page: SearchPage, seen: changes.PageSeen
-) -> Outcome:
+def _after_page(here: Walk, interval: Interval, context: Context, page: SearchPage, seen: changes.PageSeen) -> Outcome:
     first_count = here.first_count if here.first_count is not None else page.count
     here = replace(here, first_count=first_count)
     offset = walk.next_offset(here, page.count)
@@ -97,9 +93,7 @@ def _after_page(
     return Outcome("advanced", moved.cursor(), (seen,), "page", _seen((seen,)))
 
 
-def _close(
-    here: Walk, interval: Interval, context: Context, count: int, before: tuple[changes.Change, ...]
-) -> Outcome:
+def _close(here: Walk, interval: Interval, context: Context, count: int, before: tuple[changes.Change, ...]) -> Outcome:
     """End a pass: give the certificate, or go through the interval once more where too much was missed."""
     distinct = interval.distinct_rows + planning.new_rows(interval, before)
     certificate = walk.certify(here, distinct, count, planning.cap_offset())
@@ -135,9 +129,7 @@ def _ahead(here: Walk, due_ids: list[int], pool: int) -> Iterator[Job]:
             due_ids = due_ids[PAGE_ROWS:]
             number -= PAGE_ROWS
         elif here.count is None or offset < here.count:
-            yield search_job(
-                Search(here.taxonomy_id, here.min_price, here.max_price, here.sort_order, offset)
-            )
+            yield search_job(Search(here.taxonomy_id, here.min_price, here.max_price, here.sort_order, offset))
             if here.count is None:
                 return
             offset += PAGE_ROWS

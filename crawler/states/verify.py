@@ -34,10 +34,8 @@ def step(position: Position, context: Context) -> Outcome:
     _note(audited, check, found)
     repairs = _repairs(check, found, context) if audited.get("repairs", 0) < MOST_REPAIRS else None
     audited["queued"] = audited.get("queued", False) or repairs is not None
-    following = checks[checks.index(check) + 1 :] + ["report"]
-    audited["check"], audited["after"] = (
-        (following[0], 0) if found.last_id is None else (check, found.last_id)
-    )
+    following = [*checks[checks.index(check) + 1 :], "report"]
+    audited["check"], audited["after"] = (following[0], 0) if found.last_id is None else (check, found.last_id)
     return Outcome("advanced", audited, (repairs,) if repairs else (), "audit")
 
 
@@ -102,6 +100,4 @@ def _repairs(check: str, found: Findings, context: Context) -> changes.RepairsQu
     if not (listings or shops or images):
         return None
     at, cycle = context.now(), context.cycle.number
-    return changes.RepairsQueued(
-        tuple(sorted(listings)), tuple(sorted(shops)), tuple(sorted(images)), cycle, at
-    )
+    return changes.RepairsQueued(tuple(sorted(listings)), tuple(sorted(shops)), tuple(sorted(images)), cycle, at)

@@ -58,9 +58,7 @@ def check_listings(after_id: int, limit: int, due: Due) -> Findings:
             )
         ),
         "listing_row_missing": bulk.first_column(_without(Listing, Listing.listing_id).where(*known)),
-        "listing_dynamic_missing": bulk.first_column(
-            _without(ListingDynamic, ListingDynamic.listing).where(*known)
-        ),
+        "listing_dynamic_missing": bulk.first_column(_without(ListingDynamic, ListingDynamic.listing).where(*known)),
         "images_missing": _images_missing(known),
         "primary_not_one": _primaries_wrong(ids[0], ids[-1]),
     }
@@ -112,11 +110,7 @@ def check_orphans() -> dict[str, int]:
     )
     found = {}
     for name, child, key, parent, parent_key in pairs:
-        query = (
-            child.select(key)
-            .join(parent, JOIN.LEFT_OUTER, on=(key == parent_key))
-            .where(parent_key.is_null())
-        )
+        query = child.select(key).join(parent, JOIN.LEFT_OUTER, on=(key == parent_key)).where(parent_key.is_null())
         number = query.count()
         if number:
             found[name] = int(number)

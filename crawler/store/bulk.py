@@ -22,8 +22,8 @@ def insert_new(model: type[Model], rows: Sequence[Row]) -> None:
 def upsert(
     model: type[Model],
     rows: Sequence[Row],
-    key: Sequence[Field],
-    update: Sequence[Field],
+    key: Sequence[Field[Any]],
+    update: Sequence[Field[Any]],
     only_where: str = "",
 ) -> None:
     """Insert the rows, by field name; of one that is there, update the named fields (`only_where` it holds)."""
@@ -52,7 +52,7 @@ def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:
     if not rows:
         return
     names = list(rows[0])
-    meta: Any = model._meta  # type: ignore[attr-defined]
+    meta: Any = model._meta
     database = meta.database
     columns = ", ".join(f'"{meta.fields[name].column_name}"' for name in names)
     holes = ", ".join([database.param] * len(names))

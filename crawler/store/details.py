@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peewee import Field
+
 from crawler.api.records import ImageRecord, Money, primary_image_id
 from crawler.changes import DetailedListing, DetailsSeen, ImagesSeen, ListingsGone
 from crawler.store import bulk, failures, index, shops
@@ -44,9 +46,7 @@ def write_details(change: DetailsSeen) -> None:
     shops.write_named((listing.shop_id for listing in kept), change.cycle, change.at)
     shops.write_details(change.shops, change.cycle, change.at)
     if kept:
-        Listing.insert_many(
-            [_static_row(listing, change.at) for listing in kept]
-        ).on_conflict_ignore().execute()
+        Listing.insert_many([_static_row(listing, change.at) for listing in kept]).on_conflict_ignore().execute()
         dynamic = [_dynamic_row(listing, change.at) for listing in kept]
         ListingDynamic.insert_many(dynamic).on_conflict_ignore().execute()
         _write_images([(listing.record.listing_id, listing.record.images or ()) for listing in kept])
@@ -105,14 +105,12 @@ def _write_images(images: Sequence[tuple[int, tuple[ImageRecord, ...]]]) -> None
     listing_ids = [listing_id for listing_id, told in images if told]
     if not listing_ids:
         return
-    query = Listing.select(
+    facts = Listing.select(
         Listing.listing_id, Listing.shop, Listing.when_made, Listing.price_amount, Listing.price_divisor
     )
-    listings = {
-        row["listing_id"]: row for row in bulk.dicts(query.where(Listing.listing_id.in_(listing_ids)))
-    }
-    query = ImageStatus.select().where(ImageStatus.listing.in_(listing_ids))
-    old = {(row["listing"], row["image_id"]): row for row in bulk.dicts(query)}
+    listings = {row["listing_id"]: row for row in bulk.dicts(facts.where(Listing.listing_id.in_(listing_ids)))}
+    there = ImageStatus.select().where(ImageStatus.listing.in_(listing_ids))
+    old = {(row["listing"], row["image_id"]): row for row in bulk.dicts(there)}
     rows: dict[tuple[int, int], dict[str, Any]] = {}
     for listing_id, told in images:
         primary = primary_image_id(told)
@@ -122,10 +120,8 @@ def _write_images(images: Sequence[tuple[int, tuple[ImageRecord, ...]]]) -> None
     left = [key for key, row in old.items() if key not in rows and row["is_primary"]]
     changed = [row for key, row in rows.items() if key not in old or not row.items() <= old[key].items()]
     for key in left:
-        ImageStatus.update(is_primary=0).where(
-            ImageStatus.listing == key[0], ImageStatus.image_id == key[1]
-        ).execute()
-    columns = [ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary]
+        ImageStatus.update(is_primary=0).where(ImageStatus.listing == key[0], ImageStatus.image_id == key[1]).execute()
+    columns: list[Field[Any]] = [ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary]
     bulk.upsert(ImageStatus, changed, [ImageStatus.listing, ImageStatus.image_id], columns)
 
 

@@ -210,9 +210,6 @@ def _is_due(due: Due) -> tuple[Any, ...]:
 
 def _ids(due: Due, *conditions: Any, order: Sequence[Any], limit: int) -> list[int]:
     query = (
-        IndexedListing.select(IndexedListing.listing_id)
-        .where(*conditions, *_is_due(due))
-        .order_by(*order)
-        .limit(limit)
+        IndexedListing.select(IndexedListing.listing_id).where(*conditions, *_is_due(due)).order_by(*order).limit(limit)
     )
     return bulk.first_column(query)

@@ -40,9 +40,7 @@ def write_closed(change: IntervalClosed) -> None:
     ).where(Interval.id == change.interval_id).execute()
 
 
-def note_page(
-    interval_id: int, count: int, distinct: int, repeats: int, at: str, first_of_pass: bool
-) -> None:
+def note_page(interval_id: int, count: int, distinct: int, repeats: int, at: str, first_of_pass: bool) -> None:
     """Add one page to an interval's record."""
     Interval.update(
         status="walking",
@@ -59,12 +57,11 @@ def note_page(
 
 def find_next(cycle: int, after_id: int | None = None) -> Interval | None:
     """Return the interval to walk next, None where the plan is done; `after_id` counts as done."""
-    return (
-        Interval.select()
-        .where(Interval.cycle == cycle, Interval.status.in_(UNWALKED), Interval.id != (after_id or 0))
-        .order_by(Interval.taxonomy_id, Interval.min_price, Interval.id)
-        .first()
+    query = Interval.select().where(
+        Interval.cycle == cycle, Interval.status.in_(UNWALKED), Interval.id != (after_id or 0)
     )
+    found: Interval | None = query.order_by(Interval.taxonomy_id, Interval.min_price, Interval.id).first()
+    return found
 
 
 def find(interval_id: int) -> Interval | None:
@@ -87,9 +84,7 @@ def walked_spans(cycle: int, taxonomy_ids: Sequence[int]) -> list[tuple[Span, in
         .where(Interval.cycle == cycle, Interval.taxonomy_id.in_(taxonomy_ids), Interval.parent_id.is_null())
         .order_by(Interval.taxonomy_id, Interval.min_price)
     )
-    split_further = {
-        row.parent_id for row in Interval.select(Interval.parent_id).where(Interval.cycle == cycle)
-    }
+    split_further = {row.parent_id for row in Interval.select(Interval.parent_id).where(Interval.cycle == cycle)}
     return [
         (Span(row.taxonomy_id, row.min_price, row.max_price), row.reported_count)
         for row in rows
@@ -111,9 +106,7 @@ def progress(cycle: int) -> dict[str, int]:
 def certificates(cycle: int) -> list[dict[str, Any]]:
     """Return every interval of the cycle as plain values, in walking order."""
     return bulk.dicts(
-        Interval.select()
-        .where(Interval.cycle == cycle)
-        .order_by(Interval.taxonomy_id, Interval.min_price, Interval.id)
+        Interval.select().where(Interval.cycle == cycle).order_by(Interval.taxonomy_id, Interval.min_price, Interval.id)
     )
 
 

@@ -37,14 +37,10 @@ def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
     if not shops:
         return
     write_named((shop.record.shop_id for shop in shops), cycle, at)
-    static = [
-        {"shop_id": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, STATIC)} for shop in shops
-    ]
+    static = [{"shop_id": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, STATIC)} for shop in shops]
     columns = [Shop.snapshot_timestamp, *(getattr(Shop, name) for name in STATIC)]
     bulk.upsert(Shop, static, [Shop.shop_id], columns, only_where='"shops"."snapshot_timestamp" IS NULL')
-    dynamic = [
-        {"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops
-    ]
+    dynamic = [{"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops]
     bulk.insert_new(ShopDynamic, dynamic)
     for shop in shops:
         due = {IndexedShop.review_due: 1} if shop.review_due else {}
@@ -81,9 +77,7 @@ def write_visit(change: VisitDone) -> None:
 
 def find(shop_ids: Iterable[int]) -> Mapping[int, IndexedShop]:
     """Return what is known about asking for these shops, those never met left out."""
-    return {
-        row.shop_id: row for row in IndexedShop.select().where(IndexedShop.shop_id.in_(list(set(shop_ids))))
-    }
+    return {row.shop_id: row for row in IndexedShop.select().where(IndexedShop.shop_id.in_(list(set(shop_ids))))}
 
 
 def visited_figures(shop: IndexedShop | None) -> ShopFigures | None:
@@ -96,10 +90,7 @@ def visited_figures(shop: IndexedShop | None) -> ShopFigures | None:
 def latest_figures(shop_id: int) -> ShopFigures:
     """Return the shop's figures by its latest dynamic row, all None where there is none."""
     row = (
-        ShopDynamic.select()
-        .where(ShopDynamic.shop == shop_id)
-        .order_by(ShopDynamic.snapshot_timestamp.desc())
-        .first()
+        ShopDynamic.select().where(ShopDynamic.shop == shop_id).order_by(ShopDynamic.snapshot_timestamp.desc()).first()
     )
     if row is None:
         return ShopFigures(None, None, None)
@@ -123,9 +114,7 @@ def due_details(due: Due, limit: int) -> list[int]:
 
 def due_reviews(cycle: int, revisit_before: str, limit: int) -> list[int]:
     """Return shops whose reviews are due: those whose figures moved first, then those not visited for long."""
-    moved = IndexedShop.select(IndexedShop.shop_id).where(
-        IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle
-    )
+    moved = IndexedShop.select(IndexedShop.shop_id).where(IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle)
     found = bulk.first_column(moved.order_by(IndexedShop.shop_id).limit(limit))
     if len(found) < limit:
         old = IndexedShop.select(IndexedShop.shop_id).where(

@@ -25,11 +25,7 @@ def write(calls: Iterable[CallsMade]) -> None:
             ApiUsage.endpoint == made.endpoint,
         )
         added = {ApiUsage.request_count: ApiUsage.request_count + made.count}
-        if (
-            not ApiUsage.update({**added, ApiUsage.rate_limit_remaining: made.remaining})
-            .where(*row)
-            .execute()
-        ):
+        if not ApiUsage.update({**added, ApiUsage.rate_limit_remaining: made.remaining}).where(*row).execute():
             ApiUsage.create(
                 service=SERVICE,
                 endpoint=made.endpoint,
