@@ -1,7 +1,8 @@
 """Never more than the allowed calls in any second, also across our processes and across a restart.
 
 Calls are spaced, not sent in bursts. What counts is when a call arrives at the server, which lies between
-sending and answer. A quick answer bounds it exactly; for a slow one the time is taken to be the server's.
+sending and answer. Where answers usually come quickly, the answer is taken as the bound, so that a stall on
+the way brings no sixth call into a second; where they are usually slow, the time is taken to be the server's.
 The moments of the last calls are kept in a small file per key, on the monotonic clock that all processes
 share until the next boot: a process started right after another was killed keeps its distance too.
 """
@@ -13,10 +14,12 @@ import json
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from filelock import FileLock
 
@@ -24,7 +27,8 @@ from runtime.clock import Clock
 from runtime.stop import Stop
 
 SPARE = 0.02  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
-QUICK_SECONDS = 0.1  # an answer within this bounds its call's arrival
+QUICK_SECONDS = 0.1  # answers that usually take less than this bound their call's arrival
+REMEMBERED = 9
 STEP_SECONDS, WIDEST_SECONDS = 0.005, 0.1  # spacing grows by a step with each 429 of the second
 log = logging.getLogger(__name__)
 
@@ -94,6 +98,7 @@ class Limiter:
         self._rate = rate
         self._slots = slots
         self._widened = 0.0
+        self._latencies: deque[float] = deque(maxlen=REMEMBERED)
         self._lock = threading.Lock()
 
     def wait_for_turn(self) -> float:
@@ -108,9 +113,12 @@ class Limiter:
         return sent
 
     def answered(self, sent: float) -> None:
-        """Note that the call sent then has its answer: it cannot have arrived later than now."""
+        """Note that the call sent then has its answer, or failed: it cannot have arrived later than now."""
         now = self._clock.monotonic()
-        if now - sent <= QUICK_SECONDS:
+        with self._lock:
+            self._latencies.append(now - sent)
+            quick = median(self._latencies) <= QUICK_SECONDS
+        if quick:
             self._settle(sent, sent, now)
 
     def hold(self, seconds: float) -> None:

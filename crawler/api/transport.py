@@ -101,16 +101,22 @@ class Transport:
 
     def _attempt(self, request: Request) -> Any:
         """Return the JSON of one call, whatever it takes to be allowed to make it."""
+        answer = self._call(request)
+        self._hear(answer)
+        return self._judge(request, answer)
+
+    def _call(self, request: Request) -> WireAnswer:
+        """Return one call's answer, sent as soon as the limits allow."""
         self._ledger.open_call(request.endpoint)
         sent = self._limiter.wait_for_turn()
         try:
             answer = self._wire.get(request.path, dict(request.query))
         except WireError as error:
             raise CanHeal(str(error)) from error
-        self._limiter.answered(sent)
+        finally:
+            self._limiter.answered(sent)
         self.latency_seconds += 0.2 * (self._clock.monotonic() - sent - self.latency_seconds)
-        self._hear(answer)
-        return self._judge(request, answer)
+        return answer
 
     def _hear(self, answer: WireAnswer) -> None:
         cut = self._ledger.hear(
@@ -156,14 +162,10 @@ class Transport:
         )
 
     def _ping_status(self) -> int:
-        self._ledger.open_call(PING.endpoint)
-        sent = self._limiter.wait_for_turn()
         try:
-            answer = self._wire.get(PING.path, {})
-        except WireError:
+            return self._call(PING).status
+        except CanHeal:
             return 0
-        self._limiter.answered(sent)
-        return answer.status
 
 
 TRANSIENT = (301, 302, 303, 307, 308, 408, 425)

@@ -1,0 +1,40 @@
+# Every target makes .venv and installs what it needs by itself.
+PYTHON ?= python3
+BIN = .venv/bin
+PACKAGES = run.py runtime crawler models sandbox tests
+
+.PHONY: demo test run lint torture clean
+
+demo: .venv/run
+	$(BIN)/python run.py demo
+
+run: .venv/run
+	$(BIN)/python run.py
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/ruff format --check $(PACKAGES)
+	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/python -m pytest tests/unit/test_imports.py
+
+torture: .venv/dev
+	TORTURE_KILLS=200 $(BIN)/python -m pytest tests/system/test_kill.py
+
+clean:
+	rm -rf .venv demo
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements.txt requirements-postgres.txt requirements-dev.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/run
