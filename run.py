@@ -22,6 +22,7 @@ from runtime.errors import CrawlError
 from runtime.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent
+PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
 Command = Callable[[argparse.Namespace, Settings, Console], int]
 COMMANDS: dict[str, tuple[str, str, Command]] = {
     "status": (
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in ELSEWHERE:
         return ELSEWHERE[arguments[0]][1](arguments[1:])
     given = _parser().parse_args(arguments)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     try:
         settings = load_settings(ROOT)
         if given.command is None:

@@ -58,7 +58,9 @@ def crawl(settings: Settings, console: Console) -> int:
             log.info("Going on at %s.", report.position_in_words(engine.position))
             position = engine.run()
         parts.stop.obeyed()
-        console.print(f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False)
+        console.print(
+            f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False, soft_wrap=True
+        )
     return 0
 
 
@@ -95,7 +97,7 @@ def restore(settings: Settings, console: Console, file: Path) -> int:
             checkpoint.save_cycle(cycle)
             checkpoint.save_position(position)
         database.close()
-    console.print(f"The position is now {report.position_in_words(position)}.", highlight=False)
+    console.print(f"The position is now {report.position_in_words(position)}.", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -132,7 +134,7 @@ def sync(settings: Settings, console: Console, file: Path) -> int:
             waiting, size = [i for i in waiting if i not in read], batch.next_size
             done += len(read)
         parts.stop.obeyed()
-    console.print(f"{done} of {done + len(waiting)} listings are up to date.", highlight=False)
+    console.print(f"{done} of {done + len(waiting)} listings are up to date.", highlight=False, soft_wrap=True)
     return 0
 
 

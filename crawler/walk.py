@@ -1,32 +1,36 @@
 """The walk through one interval: which page is next, when it is over, how complete it was. Pure.
 
 Pages are asked for newest first. A listing that appears moves the rest back by one and is seen again, which
-is harmless; one that disappears before the offset moves the rest forward and would be missed. The drop of the
-reported count bounds how far: the next page begins that many rows earlier.
+is harmless; one that disappears before the offset moves the rest forward, and one row slips through between two
+pages. As soon as the reported count has changed once, pages therefore overlap by a row; where it drops by more
+than that, the walk goes back by the drop. A listing that is renewed jumps to the front, behind the walk's back:
+where anything moved, the walk ends with another look there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crawler.plan import PAGE_ROWS, cap_rows
 
 TOLERANCE_SHARE, TOLERANCE_ROWS = 0.01, 5
+LEAST_REWINDS, REWIND_SHARE = 2, 0.03
 COLLAPSE_FROM = 100
 EMPTY_TRIES = 2
+OVERLAP_ROWS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
     """The cursor of TAXONOMY. `offset` is the next page's; `count` what the page before reported.
 
-    `first_count` is what this pass's first page reported, `stepped_back` how many rows were walked twice on
-    purpose, `passes` how many passes are behind, `empty_answers` how often this page came back without rows
-    where some were expected, `batch_size` how many listings the next batch asks for. `interval_id` is None
-    where the plan still has to say which interval it is.
+    `first_count` is what this pass's first page reported, `rewinds` how often it went back, `passes` how many
+    passes are behind, `looking_back` whether the front is looked at once more, `empty_answers` how often this page
+    came back without rows where some were expected, `batch_size` how many listings the next batch asks for.
+    `interval_id` is None where the plan still has to say which it is.
     """
 
     taxonomy_id: int
@@ -38,8 +42,9 @@ class Walk:
     forced: bool = False
     count: int | None = None
     first_count: int | None = None
-    stepped_back: int = 0
+    rewinds: int = 0
     passes: int = 0
+    looking_back: bool = False
     empty_answers: int = 0
     batch_size: int = PAGE_ROWS
 
@@ -76,23 +81,27 @@ def is_doubtful(walk: Walk, rows: int, count: int) -> bool:
     return rows == 0 and expected and walk.empty_answers < EMPTY_TRIES
 
 
-def next_offset(walk: Walk, count: int) -> int | None:
-    """Return the offset of the page after this one, None where the walk is over (or the cap is reached)."""
-    drop = max(0, (walk.count or 0) - count) if walk.sort_order == "desc" else 0
-    back = min(drop, _patience(walk, count) - walk.stepped_back, PAGE_ROWS - 1)
-    offset = walk.offset + PAGE_ROWS - max(0, back)
-    return offset if offset < count else None
+def next_walk(walk: Walk, count: int) -> Walk | None:
+    """Return the walk at the page after this one, which reported `count`; None where that was the last page."""
+    drop = (walk.count or count) - count if walk.sort_order == "desc" else 0
+    if drop > _overlap(walk, walk.count) and walk.rewinds < _patience(walk, count):
+        offset, rewinds = max(0, walk.offset - drop), walk.rewinds + 1
+    else:
+        offset, rewinds = walk.offset + PAGE_ROWS - _overlap(walk, count), walk.rewinds
+    if offset >= count:
+        return None
+    return replace(walk, offset=offset, count=count, rewinds=rewinds, empty_answers=0)
 
 
-def stepped_back(walk: Walk, offset: int) -> int:
-    """Return how many rows have been walked twice on purpose once the walk goes on at this offset."""
-    return walk.stepped_back + walk.offset + PAGE_ROWS - offset
+def is_past_reach(walk: Walk, cap_offset: int) -> bool:
+    """Return whether the next page cannot be had or brings nothing: past the cap, or shown by the other order."""
+    shown_from = (walk.count or 0) - cap_rows(cap_offset) + PAGE_ROWS
+    return walk.offset > cap_offset or (walk.sort_order == "asc" and walk.offset > shown_from)
 
 
-def is_past_reach(walk: Walk, offset: int, count: int, cap_offset: int) -> bool:
-    """Return whether nothing more can be had from that offset on: the cap, or rows the other order has shown."""
-    shown_by_other_order = walk.sort_order == "asc" and offset > count - cap_rows(cap_offset) + PAGE_ROWS
-    return offset > cap_offset or shown_by_other_order
+def has_moved(walk: Walk, distinct_rows: int, repeats: int, last_count: int) -> bool:
+    """Return whether the market moved while it was walked, as far as counts and repeated rows can tell."""
+    return repeats > 0 or distinct_rows != last_count or walk.first_count != last_count
 
 
 def certify(walk: Walk, distinct_rows: int, last_count: int, cap_offset: int) -> Certificate:
@@ -114,6 +123,11 @@ def certify(walk: Walk, distinct_rows: int, last_count: int, cap_offset: int) ->
     return Certificate("complete", tolerance)
 
 
+def _overlap(walk: Walk, count: int | None) -> int:
+    """Return how many rows a page begins early, once a page has reported this count."""
+    return OVERLAP_ROWS if walk.sort_order == "desc" and count is not None and count != walk.first_count else 0
+
+
 def _patience(walk: Walk, count: int) -> int:
-    """Return how many rows one pass may walk twice: a count that is noise must not cost calls for ever."""
-    return math.ceil((walk.first_count or count) * TOLERANCE_SHARE) + 2 * TOLERANCE_ROWS
+    """Return how often one pass may go back: a count that is noise must not cost calls for ever."""
+    return LEAST_REWINDS + math.ceil((walk.first_count or count) / PAGE_ROWS * REWIND_SHARE)

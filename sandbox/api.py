@@ -207,9 +207,7 @@ class Api:
             text = f"Not all requested listings exist. Missing listing_ids: {','.join(missing)}."
             return answer_error(404, text)
         rows = [
-            self._market.full_row(row, "Shop" in includes, "Images" in includes)
-            for row in listings
-            if row is not None
+            self._market.full_row(row, "Shop" in includes, "Images" in includes) for row in listings if row is not None
         ]
         # The order of a batch is not promised, so none may find it kept; the same ids come in the same order.
         Random(f"{self._settings.seed}:{ids}").shuffle(rows)

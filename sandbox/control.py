@@ -61,9 +61,7 @@ def _move(sandbox: Sandbox, params: Params, body: bytes) -> Answer:
 
 
 def _quota(sandbox: Sandbox, params: Params, body: bytes) -> Answer:
-    sandbox.limits.set_quota(
-        **{name: int(params[name]) for name in ("per_day", "per_second") if name in params}
-    )
+    sandbox.limits.set_quota(**{name: int(params[name]) for name in ("per_day", "per_second") if name in params})
     return answer_json({"per_day": sandbox.limits.per_day, "per_second": sandbox.limits.per_second})
 
 

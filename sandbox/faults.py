@@ -193,9 +193,7 @@ EFFECTS: dict[str, Callable[[Answer, _Armed], Answer]] = {
     "daily_429": _instead(
         answer_error(429, "Exceeded daily rate limit"), **{"retry-after": "86400", "x-remaining-today": "0"}
     ),
-    "dead_key": _instead(
-        answer_error(403, "Invalid API key: should be in the format 'keystring:shared_secret'.")
-    ),
+    "dead_key": _instead(answer_error(403, "Invalid API key: should be in the format 'keystring:shared_secret'.")),
     "missing_keys": _on_rows(_drop_keys),
     "nulls": _on_rows(_null_keys),
     "zero_count": _zero,

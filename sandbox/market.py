@@ -68,9 +68,7 @@ class Market:
             # Born reviews are drawn anew and forgotten again: at full size they would take gigabytes.
             edits = self._edits.get(shop.shop_id, {})
             born = self.render.born_reviews(shop)
-            written = [
-                edits.get(row.transaction_id, row) for row in (*born, *self._fresh.get(shop.shop_id, ()))
-            ]
+            written = [edits.get(row.transaction_id, row) for row in (*born, *self._fresh.get(shop.shop_id, ()))]
             known = self._reviews[shop.shop_id] = sorted(written, reverse=True)
             if len(self._reviews) > KEPT_REVIEW_LISTS:
                 self._reviews.popitem(last=False)
@@ -120,9 +118,7 @@ class Market:
                 images[listing.listing_id] = self.images(listing)
         open_shops = [shop for shop in self.shops.values() if shop.shop_id not in self.closed_shops]
         reviews = {
-            row.transaction_id: self.render.review(shop, row)
-            for shop in open_shops
-            for row in self.reviews(shop)
+            row.transaction_id: self.render.review(shop, row) for shop in open_shops for row in self.reviews(shop)
         }
         return Truth(listings, {shop.shop_id: self.render.shop(shop) for shop in open_shops}, reviews, images)
 

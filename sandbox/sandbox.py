@@ -58,9 +58,9 @@ class Sandbox:
     ) -> Answer:
         """Answer one API request; `path` begins with /v3/application, header names are in lower case."""
         with self._lock:
+            now = (self.clock.monotonic(), self.clock.now())  # of arrival, which is what limits are about
             asked = route(path, dict(params or {})) or Route(UNKNOWN, dict(params or {}))
             answer, fault = self._answer(method, asked, headers or {})
-            now = (self.clock.monotonic(), self.clock.now())
             self.calls.append(Call(*now, asked.endpoint, asked.params, answer.status, fault))
             every = self.settings.move_every
             if every and len(self.calls) % every == 0:

@@ -282,9 +282,7 @@ def make_shop(
 ) -> Shop:
     """Return a shop with that many reviews in its past, whose listings are still to come."""
     created = epoch - int(rng.random() ** 0.7 * (epoch - ETSY_OPENED))
-    recent = min(
-        reviews, round(reviews * min(1.0, YEAR / (epoch - created + 1)) * (0.4 + 1.2 * rng.random()))
-    )
+    recent = min(reviews, round(reviews * min(1.0, YEAR / (epoch - created + 1)) * (0.4 + 1.2 * rng.random())))
     if epoch - created < YEAR:
         recent = reviews
     quality = 5 - min(3.5, rng.expovariate(4.0))

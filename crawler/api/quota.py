@@ -16,7 +16,7 @@ from runtime.clock import DAY_SECONDS, iso
 MINUTE = 60.0
 FLOOR_SHARE, MOST_FLOOR = 0.01, 50
 CHUNK_SHARE = 0.02  # the least that must have come back before it is worth waking up
-BLIND_WAIT_SECONDS = 3600.0
+BLIND_WAIT_SECONDS = 3600.0  # where others spent the calls, nothing tells when they come back
 Usage = Iterable[tuple[float, int]]
 
 
@@ -77,7 +77,7 @@ def used(usage: Usage, now: float) -> int:
 def available(quota: Quota, usage: Usage, now: float) -> int | None:
     """Return how many calls may be made now, the floor already taken off; None where no limit is known."""
     usage = list(usage)
-    if quota.remaining is not None:
+    if quota.remaining is not None and now < quota.heard_at + DAY_SECONDS + MINUTE:
         since = sum(count for minute, count in usage if minute > quota.heard_at)
         back = sum(count for minute, count in usage if quota.heard_at < minute + MINUTE + DAY_SECONDS <= now)
         left = quota.remaining - since + back
@@ -103,7 +103,10 @@ def in_words(quota: Quota, usage: Usage, now: float) -> str:
 
 
 def _comes_back(quota: Quota, usage: Usage, now: float) -> float:
-    """Return when enough of our own calls have grown a day old to be worth waking for."""
+    """Return when enough of our own calls have grown a day old to be worth waking for.
+
+    Where others have spent the day's calls, one call an hour looks whether some have come back.
+    """
     usage = list(usage)
     missing = max(1, math.ceil((quota.limit or 0) * CHUNK_SHARE)) - (available(quota, usage, now) or 0)
     when = None
@@ -111,4 +114,4 @@ def _comes_back(quota: Quota, usage: Usage, now: float) -> float:
         back_at = minute + MINUTE + DAY_SECONDS
         if back_at > now and missing > 0:
             when, missing = back_at, missing - count
-    return when if when is not None else now + BLIND_WAIT_SECONDS
+    return when if when is not None else quota.heard_at + BLIND_WAIT_SECONDS

@@ -107,8 +107,8 @@ class Transport:
 
     def _call(self, request: Request) -> WireAnswer:
         """Return one call's answer, sent as soon as the limits allow."""
-        self._ledger.open_call(request.endpoint)
         sent = self._limiter.wait_for_turn()
+        self._ledger.open_call(request.endpoint)  # counted only once nothing can keep it from being sent
         try:
             answer = self._wire.get(request.path, dict(request.query))
         except WireError as error:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from crawler import changes, planning, walk
+from crawler import changes, passes, planning, walk
 from crawler.api.client import PAGE_ROWS, PastCap, PastEnd, Search, listings_job, search_job
 from crawler.api.lookahead import Job
-from crawler.api.records import SearchPage
 from crawler.batch import give_up, read_batch
 from crawler.context import Context
 from crawler.outcome import Outcome, Position
 from crawler.store import index, intervals
 from crawler.walk import Walk
 from models import Interval
-from runtime.errors import CrawlError, ItemTrouble, ServerTrouble
+from runtime.errors import ItemTrouble, ServerTrouble
 
 COLLAPSE_ATTEMPTS = 30  # with growing pauses some six hours
 ROWS_A_PAGE_BRINGS = 75  # of 100 rows, about three in four are wanted; only the order of calls ahead rests on it
@@ -45,7 +44,7 @@ def without(position: Position, context: Context, trouble: ServerTrouble, attemp
     """Go on without the batch that the server cannot answer; a search is waited for, as long as it takes."""
     here = planning.load_walk(position)
     if isinstance(trouble, planning.Collapsed) and attempts >= COLLAPSE_ATTEMPTS and here.interval_id:
-        return _skip(here, context, trouble)
+        return passes.skip(here, context, trouble)
     due_ids = index.due_seen(context.due(), here.batch_size)
     if here.interval_id is None or trouble.endpoint != "getListingsByListingIds" or not due_ids:
         return planning.without_tree(here, context, trouble)
@@ -58,12 +57,12 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
     try:
         page = context.client.fetch_search(search)
     except PastEnd:
-        return _close(here, interval, context, here.count or 0, ())
+        return passes.close(here, interval, context, here.count or 0, ())
     except PastCap:
         learned = changes.CapLearned(max(0, here.offset - PAGE_ROWS))
         return planning.split(here, context, here.count or 0, (learned,), learned.offset)
     except ItemTrouble as trouble:
-        return _skip(here, context, trouble)
+        return passes.skip(here, context, trouble)
     planning.raise_if_collapsed(here, page.count, context)
     if walk.is_doubtful(here, len(page.rows), page.count):
         again = replace(here, empty_answers=here.empty_answers + 1)
@@ -79,45 +78,7 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
     )
     if here.offset == 0 and here.passes == 0 and planning.is_too_large(here, page.count):
         return planning.split(here, context, page.count, (seen,))
-    return _after_page(here, interval, context, page, seen)
-
-
-def _after_page(here: Walk, interval: Interval, context: Context, page: SearchPage, seen: changes.PageSeen) -> Outcome:
-    first_count = here.first_count if here.first_count is not None else page.count
-    here = replace(here, first_count=first_count)
-    offset = walk.next_offset(here, page.count)
-    if offset is None or not page.rows or walk.is_past_reach(here, offset, page.count, planning.cap_offset()):
-        return _close(here, interval, context, page.count, (seen,))
-    back = walk.stepped_back(here, offset)
-    moved = replace(here, offset=offset, count=page.count, stepped_back=back, empty_answers=0)
-    return Outcome("advanced", moved.cursor(), (seen,), "page", _seen((seen,)))
-
-
-def _close(here: Walk, interval: Interval, context: Context, count: int, before: tuple[changes.Change, ...]) -> Outcome:
-    """End a pass: give the certificate, or go through the interval once more where too much was missed."""
-    distinct = interval.distinct_rows + planning.new_rows(interval, before)
-    certificate = walk.certify(here, distinct, count, planning.cap_offset())
-    if certificate.verdict == "drifted" and here.passes == 0:
-        again = replace(here, offset=0, count=None, first_count=None, stepped_back=0, passes=1)
-        return Outcome("advanced", again.cursor(), before, "second pass", _seen(before))
-    closed = changes.IntervalClosed(
-        interval.id, certificate.verdict, certificate.tolerance, certificate.note, context.now()
-    )
-    cursor = planning.cursor_after(interval, here, context)
-    return Outcome("advanced", cursor, (*before, closed), f"interval {certificate.verdict}", _seen(before))
-
-
-def _seen(before: tuple[changes.Change, ...]) -> dict[str, int]:
-    return {"seen": sum(len(change.rows) for change in before if isinstance(change, changes.PageSeen))}
-
-
-def _skip(here: Walk, context: Context, trouble: CrawlError) -> Outcome:
-    """Leave out an interval that cannot be asked for; the next cycle tries again."""
-    interval = planning.interval_of(here)
-    at, cycle = context.now(), context.cycle.number
-    closed = changes.IntervalClosed(interval.id, "unreachable", 0, str(trouble), at)
-    failed = changes.ItemFailed("interval", interval.id, str(trouble), cycle, at)
-    return Outcome("advanced", planning.cursor_after(interval, here, context), (closed, failed), "gave up")
+    return passes.after_page(here, interval, context, page, seen)
 
 
 def _ahead(here: Walk, due_ids: list[int], pool: int) -> Iterator[Job]:
@@ -128,7 +89,7 @@ def _ahead(here: Walk, due_ids: list[int], pool: int) -> Iterator[Job]:
             yield listings_job(due_ids[:PAGE_ROWS])
             due_ids = due_ids[PAGE_ROWS:]
             number -= PAGE_ROWS
-        elif here.count is None or offset < here.count:
+        elif not here.looking_back and (here.count is None or offset < here.count):
             yield search_job(Search(here.taxonomy_id, here.min_price, here.max_price, here.sort_order, offset))
             if here.count is None:
                 return
