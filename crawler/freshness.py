@@ -8,6 +8,7 @@ from runtime.clock import DAY_SECONDS, iso
 
 REVIEW_REVISIT_DAYS = 28.0
 MOST_DOUBLINGS = 6
+GONE_SHOP_IDLE = 2  # a shop that is gone is asked for again after four times the age limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,12 +77,19 @@ def cut(span: Span, prices: Sequence[float], pieces: int) -> list[Span]:
     return [replace(span, min_price=low or 0.0, max_price=high) for low, high in itertools.pairwise(ends)]
 
 
-def one_price_spans(span: Span, interval_id: int, children_ids: Sequence[int]) -> list[Span]:
-    """Return how one price with more listings than the cap is reached: child categories, else both orders."""
+def one_price_spans(
+    span: Span, interval_id: int, children_ids: Sequence[int], count: int, cap_offset: int
+) -> list[Span]:
+    """Return how one price with more listings than the cap is reached.
+
+    Both orders reach twice as many. Where that is not enough, the child categories come first, and both orders
+    bring what lies in none of them, as far as they go.
+    """
     base = replace(span, parent_id=interval_id)
-    if children_ids:
-        return [replace(base, taxonomy_id=child_id) for child_id in children_ids]
-    return [replace(base, sort_order=order, forced=True) for order in ("desc", "asc")]
+    orders = [replace(base, sort_order=order, forced=True) for order in ("desc", "asc")]
+    if count <= 2 * cap_rows(cap_offset):
+        return orders
+    return [*(replace(base, taxonomy_id=child_id) for child_id in children_ids), *orders]
 
 
 def revise(

@@ -51,6 +51,14 @@ def load_walk(position: Position) -> Walk:
     return here
 
 
+def located(here: Walk, context: Context) -> Walk | None:
+    """Return the walk with its interval known: the plan's next one where the cursor names none; None at the end."""
+    if here.interval_id is not None:
+        return here
+    interval = intervals.find_next(context.cycle.number)
+    return None if interval is None else walk_of(interval, here)
+
+
 def walk_of(interval: Interval, here: Walk) -> Walk:
     """Return the beginning of an interval's walk."""
     return Walk(
@@ -92,10 +100,8 @@ def step(here: Walk, context: Context) -> Outcome:
     return Outcome("advanced", begun.cursor(), (changes.PlanMade(context.cycle.number, tuple(spans)),), "plan")
 
 
-def without_tree(here: Walk, context: Context, trouble: ServerTrouble) -> Outcome | None:
-    """Plan without the category tree where only that cannot be had; None where something else is missing."""
-    if here.interval_id is not None or trouble.endpoint != "getBuyerTaxonomyNodes":
-        return None
+def without_tree(here: Walk, context: Context, trouble: ServerTrouble) -> Outcome:
+    """Plan without the category tree where only that cannot be had."""
     log.warning("The category tree cannot be read (%s); going on without it.", trouble)
     return Outcome("advanced", here.cursor(), (changes.TaxonomyRead((), context.now()),), "no categories")
 
@@ -135,8 +141,11 @@ def split(
     note = f"{count} rows, cut into {len(pieces)}"
     if len(pieces) == 1:
         children = [node for node in _nodes() if node["id"] == here.taxonomy_id]
-        pieces = plan.one_price_spans(span, here.interval_id or 0, children[0]["children_ids"] if children else ())
-        note = f"one price with {count} rows, reached through {'categories' if children else 'both orders'}"
+        below = children[0]["children_ids"] if children else ()
+        pieces = plan.one_price_spans(span, here.interval_id or 0, below, count, cap)
+        note = f"one price with {count} rows, reached through both orders" + (
+            " and child categories" if len(pieces) > 2 else ""
+        )
     made = changes.IntervalSplit(here.interval_id or 0, context.cycle.number, tuple(pieces), note, context.now())
     first = pieces[0]
     cursor = Walk(first.taxonomy_id, first.min_price, first.max_price, batch_size=here.batch_size).cursor()

@@ -20,6 +20,7 @@ from runtime.errors import ItemTrouble, KeyRefused, ServerTrouble
 from runtime.stop import Stop
 
 PATIENCE_SECONDS = 60.0  # how long one step tries before it is given up and repeated later
+LEAST_ATTEMPTS = 4  # also where each of them takes half a minute to fail
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
 UNREADABLE_TRIES = 3
 DAILY_RETRY_SECONDS = 3600.0  # a retry-after this long is never about one second
@@ -72,8 +73,9 @@ class Transport:
         waits = backoff.expo(base=2, factor=FIRST_WAIT, max_value=LONGEST_WAIT)
         next(waits)  # the generator's first value is a hand-shake
         deadline = self._clock.monotonic() + PATIENCE_SECONDS
-        unreadable = 0
+        attempts = unreadable = 0
         while True:
+            attempts += 1
             try:
                 return parse(self._attempt(request))
             except Unreadable as reason:
@@ -84,7 +86,7 @@ class Transport:
             except CanHeal as failure:
                 wait, trouble = failure.wait_seconds or next(waits), str(failure)
             self.retries += 1
-            if self._clock.monotonic() + wait > deadline:
+            if attempts >= LEAST_ATTEMPTS and self._clock.monotonic() + wait > deadline:
                 raise ServerTrouble(f"{request.endpoint}: {trouble}", endpoint=request.endpoint)
             log.warning("%s: %s; trying again in %.1f s", request.endpoint, trouble, wait)
             self._stop.pause(wait)

@@ -9,11 +9,10 @@ from crawler import changes
 from crawler.api.client import PAGE_ROWS, Gone, listings_job, shop_job
 from crawler.batch import BatchRead, detailed_shop, give_up, read_batch
 from crawler.context import Context
+from crawler.freshness import GONE_SHOP_IDLE
 from crawler.outcome import Outcome, Position
 from crawler.store import index, shops
 from runtime.errors import ItemTrouble, ServerTrouble
-
-GONE_SHOP_IDLE = 2  # a shop that is gone is asked for again after four times the age limit
 
 
 def step(position: Position, context: Context) -> Outcome:
@@ -28,7 +27,7 @@ def step(position: Position, context: Context) -> Outcome:
     return _outcome(position, SINGLES[kind](context, ids[0]))
 
 
-def without(position: Position, context: Context, trouble: ServerTrouble, attempts: int) -> Outcome | None:
+def without(position: Position, context: Context, trouble: ServerTrouble, _attempts: int) -> Outcome | None:
     """Go on without what the server cannot answer, though it is alive."""
     size = _batch_size(position.cursor)
     kind, ids = _next(context, size)

@@ -17,6 +17,7 @@ from models import Interval
 from runtime.errors import ItemTrouble, ServerTrouble
 
 COLLAPSE_ATTEMPTS = 30  # with growing pauses some six hours
+BATCH_ENDPOINTS = ("getListingsByListingIds", "getListing")
 ROWS_A_PAGE_BRINGS = 75  # of 100 rows, about three in four are wanted; only the order of calls ahead rests on it
 
 
@@ -26,10 +27,10 @@ def step(position: Position, context: Context) -> Outcome:
     if here.interval_id is None:
         if not intervals.is_planned(context.cycle.number):
             return planning.step(here, context)
-        interval = intervals.find_next(context.cycle.number)
-        if interval is None:
+        located = planning.located(here, context)
+        if located is None:
             return planning.finish(context)
-        here = planning.walk_of(interval, here)
+        here = located
     pool = max(1, context.client.depth) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
     due_ids = index.due_seen(context.due(), pool + PAGE_ROWS)
     context.client.offer(_ahead(here, due_ids, pool))
@@ -43,11 +44,14 @@ def step(position: Position, context: Context) -> Outcome:
 def without(position: Position, context: Context, trouble: ServerTrouble, attempts: int) -> Outcome | None:
     """Go on without the batch that the server cannot answer; a search is waited for, as long as it takes."""
     here = planning.load_walk(position)
-    if isinstance(trouble, planning.Collapsed) and attempts >= COLLAPSE_ATTEMPTS and here.interval_id:
-        return passes.skip(here, context, trouble)
-    due_ids = index.due_seen(context.due(), here.batch_size)
-    if here.interval_id is None or trouble.endpoint != "getListingsByListingIds" or not due_ids:
+    if trouble.endpoint == "getBuyerTaxonomyNodes":
         return planning.without_tree(here, context, trouble)
+    if isinstance(trouble, planning.Collapsed):
+        found = planning.located(here, context)
+        return passes.skip(found, context, trouble) if found and attempts >= COLLAPSE_ATTEMPTS else None
+    due_ids = index.due_seen(context.due(), here.batch_size)
+    if trouble.endpoint not in BATCH_ENDPOINTS or not due_ids:
+        return None
     batch = give_up(context, due_ids, str(trouble))
     return Outcome("advanced", replace(here, batch_size=batch.next_size).cursor(), batch.changes, "gave up")
 

@@ -20,7 +20,7 @@ CHECKS: Mapping[str, Callable[[int, int, Due], Findings]] = {
     "listings": audit.check_listings,
     "shops": audit.check_shops,
 }
-IMAGE_GAPS = ("images_missing", "primary_not_one")
+IMAGE_GAPS = ("images_missing", "primary_not_one", "images_failed")
 
 
 def step(position: Position, context: Context) -> Outcome:
@@ -32,7 +32,8 @@ def step(position: Position, context: Context) -> Outcome:
         return _finish(audited, context)
     found = CHECKS[check](audited.get("after", 0), STRETCH, context.due())
     _note(audited, check, found)
-    repairs = _repairs(check, found, context) if audited.get("repairs", 0) < MOST_REPAIRS else None
+    rounds = audited.get("repairs", 0)
+    repairs = _repairs(check, found, context, rounds) if rounds < MOST_REPAIRS else None
     audited["queued"] = audited.get("queued", False) or repairs is not None
     following = [*checks[checks.index(check) + 1 :], "report"]
     audited["check"], audited["after"] = (following[0], 0) if found.last_id is None else (check, found.last_id)
@@ -88,15 +89,13 @@ def _note(audited: dict[str, Any], check: str, found: Findings) -> None:
     audited["gaps"], audited["examples"] = gaps, examples
 
 
-def _repairs(check: str, found: Findings, context: Context) -> changes.RepairsQueued | None:
-    """Return what to ask for again; what failed in this cycle is left for the next."""
-    if not found.gaps:
-        return None
-    gaps = {name: set(ids) for name, ids in found.gaps.items()}
-    images = set().union(*(gaps.get(name, set()) for name in IMAGE_GAPS)) - failures.failed_ids("images")
-    whole = set().union(*(ids for name, ids in gaps.items() if name not in IMAGE_GAPS))
-    listings = whole - failures.failed_ids("listing") if check == "listings" else set()
-    shops = whole - failures.failed_ids("shop") if check == "shops" else set()
+def _repairs(check: str, found: Findings, context: Context, rounds: int) -> changes.RepairsQueued | None:
+    """Return what to ask for again; what cannot be read gets a second chance in the first round only."""
+    failed = {kind: failures.failed_ids(kind) if rounds else set() for kind in ("listing", "images", "shop")}
+    images = {i for name in IMAGE_GAPS for i in found.gaps.get(name, ())} - failed["images"]
+    whole = {i for name, ids in found.gaps.items() if name not in IMAGE_GAPS for i in ids}
+    listings = whole - failed["listing"] if check == "listings" else set()
+    shops = whole - failed["shop"] if check == "shops" else set()
     if not (listings or shops or images):
         return None
     at, cycle = context.now(), context.cycle.number

@@ -9,7 +9,7 @@ from typing import Any
 from peewee import JOIN, Model, fn
 
 from crawler.changes import RepairsQueued
-from crawler.store import bulk
+from crawler.store import bulk, failures
 from crawler.store.index import Due
 from models import (
     ApiUsage,
@@ -61,6 +61,8 @@ def check_listings(after_id: int, limit: int, due: Due) -> Findings:
         "listing_dynamic_missing": bulk.first_column(_without(ListingDynamic, ListingDynamic.listing).where(*known)),
         "images_missing": _images_missing(known),
         "primary_not_one": _primaries_wrong(ids[0], ids[-1]),
+        "listing_failed": sorted(failures.failed_ids("listing") & set(ids)),
+        "images_failed": sorted(failures.failed_ids("images") & set(ids)),
     }
     return Findings(len(ids), ids[-1], {name: found for name, found in gaps.items() if found})
 
@@ -122,9 +124,7 @@ def write_repairs(change: RepairsQueued) -> None:
     IndexedListing.update(detail_due_at=change.at, detail_cycle=0).where(
         IndexedListing.listing_id.in_(change.listing_ids)
     ).execute()
-    IndexedListing.update(images_missing=1).where(
-        IndexedListing.listing_id.in_(change.image_listing_ids), IndexedListing.images_missing == 0
-    ).execute()
+    IndexedListing.update(images_missing=1).where(IndexedListing.listing_id.in_(change.image_listing_ids)).execute()
     IndexedShop.update(detail_due_at=change.at, detail_cycle=0, seen_cycle=change.cycle).where(
         IndexedShop.shop_id.in_(change.shop_ids)
     ).execute()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from crawler.changes import DetailedShop, ShopGone, VisitDone
 from crawler.freshness import ShopFigures
-from crawler.store import bulk
+from crawler.store import bulk, failures
 from crawler.store.index import Due
 from models import IndexedShop, Shop, ShopDynamic
 
@@ -126,6 +126,16 @@ def due_reviews(cycle: int, revisit_before: str, limit: int) -> list[int]:
         rest = old.order_by(IndexedShop.visited_at, IndexedShop.shop_id).limit(limit - len(found))
         found += bulk.first_column(rest)
     return found
+
+
+def failed_reviews(cycle: int, after_id: int, limit: int) -> list[int]:
+    """Return shops behind `after_id` whose reviews could not be read in this cycle, by ascending id."""
+    query = IndexedShop.select(IndexedShop.shop_id).where(
+        IndexedShop.shop_id.in_(list(failures.failed_ids("reviews"))),
+        IndexedShop.shop_id > after_id,
+        IndexedShop.review_cycle == cycle,
+    )
+    return bulk.first_column(query.order_by(IndexedShop.shop_id).limit(limit))
 
 
 def due_review_count(cycle: int) -> int:
