@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crawler.freshness import Cycle
-from crawler.machine import known_state
+from crawler.machine import CALLING, known_state
 from crawler.outcome import Position
 from crawler.store import state
 from runtime.clock import iso, parse_iso
@@ -72,4 +72,8 @@ def position_of_json(value: Any) -> Position:
         raise ValueError(f"its cycle is {cycle!r}")
     if not isinstance(entered_at, str):
         raise ValueError("entered_at is missing")
+    if value.get("state") == "SLEEP" and cursor.get("reason") == "quota":
+        resume = position_of_json(cursor.get("resume"))
+        if resume.state not in CALLING:
+            raise ValueError(f"it sleeps for quota to go back to {resume.state}")
     return Position(known_state(str(value.get("state"))), cursor, cycle, entered_at)

@@ -31,7 +31,7 @@ from runtime.errors import QuotaSpent, ServerTrouble, Stopped
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 900.0
 SKIPS_IN_A_ROW = 3
-STUBBORN_ATTEMPTS = 4
+SKIP_ATTEMPTS, STUBBORN_ATTEMPTS = 2, 4  # the second where several things failed one after another
 log = logging.getLogger(__name__)
 
 
@@ -157,8 +157,8 @@ class Engine:
         self._trouble.attempts += 1
         self.store_calls()
         without = WITHOUT.get(self.position.state)
-        stubborn = self._trouble.attempts >= STUBBORN_ATTEMPTS
-        if without and (self._trouble.skips < SKIPS_IN_A_ROW or stubborn) and self._server_is_alive():
+        patience = SKIP_ATTEMPTS if self._trouble.skips < SKIPS_IN_A_ROW else STUBBORN_ATTEMPTS
+        if without and self._trouble.attempts >= patience and self._server_is_alive():
             outcome = without(self.position, self._context, trouble, self._trouble.attempts)
             if outcome is not None:
                 log.warning("%s: %s; going on without it.", self.position.state, trouble)

@@ -93,6 +93,16 @@ def next_walk(walk: Walk, count: int) -> Walk | None:
     return replace(walk, offset=offset, count=count, rewinds=rewinds, empty_answers=0)
 
 
+def walk_back(walk: Walk) -> Walk | None:
+    """Return the walk a page back where the list has shrunk to before the offset; None where it is just over.
+
+    What was behind the offset has moved before it, one row or a page of them.
+    """
+    if walk.count is None or walk.offset >= walk.count or walk.rewinds >= _patience(walk, walk.count):
+        return None
+    return replace(walk, offset=max(0, walk.offset - PAGE_ROWS), count=walk.offset, rewinds=walk.rewinds + 1)
+
+
 def is_past_reach(walk: Walk, cap_offset: int) -> bool:
     """Return whether the next page cannot be had or brings nothing: past the cap, or shown by the other order."""
     shown_from = (walk.count or 0) - cap_rows(cap_offset) + PAGE_ROWS

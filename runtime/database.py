@@ -64,9 +64,9 @@ def open_read_only(url: str, home: Path, models: Sequence[type[Model]]) -> Datab
     elif not path.exists():
         raise UserMistake(f"There is no database at {path} yet.", advice="Start one with `python run.py`.")
     else:
-        database = SqliteDatabase(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        database = _open_file_read_only(path)
     try:
-        database.connect()
+        database.connect(reuse_if_open=True)
         database.bind(models)
         if not database.table_exists("sync_state"):
             raise UserMistake(f"{path or 'The database'} is not set up yet.", advice="Start one with `python run.py`.")
@@ -102,11 +102,13 @@ def _begin(database: Database, stop: Stop) -> ExitStack:
 
 def in_words(error: Exception, path: Path | None) -> CrawlError:
     """Return a database's error as one of ours, with what to do."""
-    text = str(error).lower()
-    where = path or "the database server"
-    for sign, sentence, advice in ADVICE:
-        if sign in text:
-            return OperatorNeeded(f"{sentence.format(where=where)} ({error}).", advice=advice)
+    where = path or "The database server"
+    cause: BaseException | None = error
+    while cause is not None:  # a rollback that fails on a full disk hides why the disk is full
+        for sign, sentence, advice in ADVICE:
+            if sign in str(cause).lower():
+                return OperatorNeeded(f"{sentence.format(where=where)} ({cause}).", advice=advice)
+        cause = cause.__cause__ or cause.__context__
     return OperatorNeeded(f"{where}: {error}.", advice="Nothing was changed; mend this, then start again.")
 
 
@@ -136,6 +138,19 @@ ADVICE = (
     ("i/o error", "{where} cannot be read or written", "Check the disk, then start again."),
     ("no such table", "{where} has not been set up yet", "Start `python run.py` once."),
 )
+
+
+def _open_file_read_only(path: Path) -> Database:
+    """Open the file for looking; on a disk that cannot be written, as one that nobody else can write either."""
+    database = SqliteDatabase(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        database.connect()
+        database.table_exists("sync_state")
+    except (DatabaseError, sqlite3.Error):
+        database.close()
+        if not path.with_name(f"{path.name}-wal").exists():
+            return SqliteDatabase(f"file:{path}?mode=ro&immutable=1", uri=True, timeout=BUSY_SECONDS)
+    return database
 
 
 def _server(url: str) -> Database:

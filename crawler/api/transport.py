@@ -154,14 +154,15 @@ class Transport:
     def _refused(self, request: Request, answer: WireAnswer, error: str) -> Exception:
         """Return what a 403 means: a ping tells a dead key from one thing that may not be read."""
         about_key = any(word in error.lower() for word in KEY_WORDS)
-        if request is not PING and self._ping_status() == 200:
-            if about_key:
-                return CanHeal(f"HTTP {answer.status}: {error}")
-            return ItemTrouble(f"{request.endpoint}: HTTP {answer.status}: {error}", status=answer.status)
-        return KeyRefused(
-            f"The API refuses the key (HTTP {answer.status}: {error}).",
-            advice="Check ETSY_API_KEY and ETSY_SHARED_SECRET, and the key's state at etsy.com/developers.",
-        )
+        ping = answer.status if request is PING else self._ping_status()
+        if ping in (401, 403) or (ping == 404 and about_key):
+            return KeyRefused(
+                f"The API refuses the key (HTTP {answer.status}: {error}).",
+                advice="Check ETSY_API_KEY and ETSY_SHARED_SECRET, and the key's state at etsy.com/developers.",
+            )
+        if about_key or ping not in (200, 404):
+            return CanHeal(f"HTTP {answer.status}: {error}")
+        return ItemTrouble(f"{request.endpoint}: HTTP {answer.status}: {error}", status=answer.status)
 
     def _ping_status(self) -> int:
         try:

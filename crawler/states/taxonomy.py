@@ -61,6 +61,9 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
     try:
         page = context.client.fetch_search(search)
     except PastEnd:
+        back = walk.walk_back(here)
+        if back is not None:
+            return Outcome("advanced", back.cursor(), said="the list has shrunk")
         return passes.close(here, interval, context, here.count or 0, ())
     except PastCap:
         learned = changes.CapLearned(max(0, here.offset - PAGE_ROWS))
