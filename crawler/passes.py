@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from crawler import changes, planning, walk
 from crawler.api.client import PAGE_ROWS
-from crawler.api.records import SearchPage
 from crawler.context import Context
 from crawler.outcome import Outcome
 from crawler.walk import Walk
@@ -14,24 +13,24 @@ from models import Interval
 from runtime.errors import CrawlError
 
 
-def after_page(here: Walk, interval: Interval, context: Context, page: SearchPage, seen: changes.PageSeen) -> Outcome:
+def after_page(here: Walk, interval: Interval, context: Context, seen: changes.PageSeen) -> Outcome:
     """Go on to the next page, or end the pass where there is none."""
     if here.looking_back:
-        return _after_look(here, interval, context, page, seen)
-    first_count = here.first_count if here.first_count is not None else page.count
+        return _after_look(here, interval, context, seen)
+    first_count = here.first_count if here.first_count is not None else seen.count
     here = replace(here, first_count=first_count)
-    following = walk.next_walk(here, page.count)
-    if following is None or not page.rows or walk.is_past_reach(following, planning.cap_offset()):
-        return close(here, interval, context, page.count, (seen,))
+    following = walk.next_walk(here, seen.count)
+    if following is None or not seen.rows or walk.is_past_reach(following, planning.cap_offset()):
+        return close(here, interval, context, seen.count, (seen,))
     return Outcome("advanced", following.cursor(), (seen,), "page", _seen((seen,)))
 
 
-def _after_look(here: Walk, interval: Interval, context: Context, page: SearchPage, seen: changes.PageSeen) -> Outcome:
+def _after_look(here: Walk, interval: Interval, context: Context, seen: changes.PageSeen) -> Outcome:
     """Look further while a whole page was new, else end the pass."""
-    if planning.new_rows(interval, (seen,)) == PAGE_ROWS and here.offset + PAGE_ROWS < page.count:
+    if planning.new_rows(interval, (seen,)) == PAGE_ROWS and here.offset + PAGE_ROWS < seen.count:
         further = replace(here, offset=here.offset + PAGE_ROWS)
         return Outcome("advanced", further.cursor(), (seen,), "front", _seen((seen,)))
-    return close(here, interval, context, page.count, (seen,))
+    return close(here, interval, context, seen.count, (seen,))
 
 
 def close(here: Walk, interval: Interval, context: Context, count: int, before: tuple[changes.Change, ...]) -> Outcome:
@@ -39,7 +38,7 @@ def close(here: Walk, interval: Interval, context: Context, count: int, before: 
     new = planning.new_rows(interval, before)
     distinct, repeats = interval.distinct_rows + new, interval.repeats + _rows(before) - new
     if not here.looking_back and _has_front(here, count) and walk.has_moved(here, distinct, repeats, count):
-        look = replace(here, offset=0, looking_back=True, count=count, empty_answers=0)
+        look = replace(here, offset=0, looking_back=True, count=count, doubtful_answers=0)
         return Outcome("advanced", look.cursor(), before, "front", _seen(before))
     certificate = walk.certify(here, distinct, count, planning.cap_offset())
     if certificate.verdict == "drifted" and here.passes == 0:

@@ -16,7 +16,7 @@ from crawler.store import index, intervals, state
 from crawler.walk import Walk, has_collapsed
 from models import Interval
 from runtime.clock import DAY_SECONDS, parse_iso
-from runtime.errors import ItemTrouble, ServerTrouble, UserMistake
+from runtime.errors import CrawlError, ItemTrouble, ServerTrouble, UserMistake
 
 TREE_DAYS = 28.0
 ADVICE = "Put an earlier position back with `python run.py restore checkpoints/state-….json`; nothing was changed."
@@ -92,7 +92,10 @@ def step(here: Walk, context: Context) -> Outcome:
     """Read the category tree where it is old or missing, then make the cycle's plan."""
     tree = state.load("taxonomy")
     if not _is_recent(tree, context):
-        nodes = context.client.fetch_taxonomy()
+        try:
+            nodes = context.client.fetch_taxonomy()
+        except ItemTrouble as trouble:
+            return without_tree(here, context, trouble)
         read = _read_tree(nodes, context)
         return Outcome("advanced", here.cursor(), (read,), "categories")
     spans = _planned_spans(context)
@@ -100,7 +103,7 @@ def step(here: Walk, context: Context) -> Outcome:
     return Outcome("advanced", begun.cursor(), (changes.PlanMade(context.cycle.number, tuple(spans)),), "plan")
 
 
-def without_tree(here: Walk, context: Context, trouble: ServerTrouble) -> Outcome:
+def without_tree(here: Walk, context: Context, trouble: CrawlError) -> Outcome:
     """Plan without the category tree where only that cannot be had."""
     log.warning("The category tree cannot be read (%s); going on without it.", trouble)
     return Outcome("advanced", here.cursor(), (changes.TaxonomyRead((), context.now()),), "no categories")

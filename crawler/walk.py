@@ -19,7 +19,7 @@ from crawler.plan import PAGE_ROWS, cap_rows
 TOLERANCE_SHARE, TOLERANCE_ROWS = 0.01, 5
 LEAST_REWINDS, REWIND_SHARE = 2, 0.03
 COLLAPSE_FROM = 100
-EMPTY_TRIES = 2
+DOUBTFUL_TRIES = 2
 OVERLAP_ROWS = 1
 
 
@@ -28,9 +28,9 @@ class Walk:
     """The cursor of TAXONOMY. `offset` is the next page's; `count` what the page before reported.
 
     `first_count` is what this pass's first page reported, `rewinds` how often it went back, `passes` how many
-    passes are behind, `looking_back` whether the front is looked at once more, `empty_answers` how often this page
-    came back without rows where some were expected, `batch_size` how many listings the next batch asks for.
-    `interval_id` is None where the plan still has to say which it is.
+    passes are behind, `looking_back` whether the front is looked at once more, `doubtful_answers` how often this
+    page came back empty where rows were expected, or with rows that made no sense, `batch_size` how many listings
+    the next batch asks for. `interval_id` is None where the plan still has to say which it is.
     """
 
     taxonomy_id: int
@@ -45,7 +45,7 @@ class Walk:
     rewinds: int = 0
     passes: int = 0
     looking_back: bool = False
-    empty_answers: int = 0
+    doubtful_answers: int = 0
     batch_size: int = PAGE_ROWS
 
     def cursor(self) -> dict[str, Any]:
@@ -75,10 +75,17 @@ def has_collapsed(before: int | None, now: int) -> bool:
     return before is not None and before >= COLLAPSE_FROM and now < before / 4
 
 
-def is_doubtful(walk: Walk, rows: int, count: int) -> bool:
-    """Return whether an empty page is to be asked for again: nothing at all, or nothing where rows were left."""
+def told_count(told: int | None, before: int | None, offset: int, rows: int) -> int:
+    """Return the total that an answer tells; where it leaves it out, the page before's, or what the page shows."""
+    if told is not None:
+        return told
+    return before if before is not None else offset + rows + (rows >= PAGE_ROWS)
+
+
+def is_doubtful(walk: Walk, rows: int, count: int, unreadable: int) -> bool:
+    """Return whether a page is to be asked for again: nothing where rows were expected, or rows without sense."""
     expected = walk.offset == 0 or walk.offset + PAGE_ROWS < max(count, walk.count or 0)
-    return rows == 0 and expected and walk.empty_answers < EMPTY_TRIES
+    return (unreadable > 0 or (rows == 0 and expected)) and walk.doubtful_answers < DOUBTFUL_TRIES
 
 
 def next_walk(walk: Walk, count: int) -> Walk | None:
@@ -90,7 +97,7 @@ def next_walk(walk: Walk, count: int) -> Walk | None:
         offset, rewinds = walk.offset + PAGE_ROWS - _overlap(walk, count), walk.rewinds
     if offset >= count:
         return None
-    return replace(walk, offset=offset, count=count, rewinds=rewinds, empty_answers=0)
+    return replace(walk, offset=offset, count=count, rewinds=rewinds, doubtful_answers=0)
 
 
 def walk_back(walk: Walk) -> Walk | None:

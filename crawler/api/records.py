@@ -52,9 +52,9 @@ class SearchRow:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """One page of a search: the total that the API reports, and the rows; `unreadable` counts bad rows."""
+    """One page of a search: the total that the API reports (if it does), and the rows; `unreadable` counts bad ones."""
 
-    count: int
+    count: int | None
     rows: tuple[SearchRow, ...]
     unreadable: int
 
@@ -155,9 +155,9 @@ class ReviewRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReviewPage:
-    """One page of a shop's reviews, newest first, and the total behind it."""
+    """One page of a shop's reviews, newest first, and the total behind it (if the API tells it)."""
 
-    count: int
+    count: int | None
     reviews: tuple[ReviewRecord, ...]
 
 
@@ -359,12 +359,12 @@ def parse_missing_ids(error: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"[0-9]{1,18}", match.group(1))) if match else ()
 
 
-def _count_and_results(payload: Any) -> tuple[int, list[Any]]:
+def _count_and_results(payload: Any) -> tuple[int | None, list[Any]]:
     if not isinstance(payload, dict) or not isinstance(payload.get("results"), list):
         raise Unreadable("the answer has no list of results")
     results: list[Any] = payload["results"]
     count = read_integer(payload, "count")
-    return (count if count is not None and count >= 0 else len(results)), results
+    return (count if count is not None and count >= 0 else None), results
 
 
 def _each(rows: list[Any], parse: Callable[[dict[str, Any]], Record]) -> tuple[list[Record], list[tuple[Any, str]]]:

@@ -14,6 +14,7 @@ from crawler.freshness import GONE_SHOP_IDLE
 from crawler.outcome import Outcome, Position
 from crawler.store import shops
 from crawler.visit import Visit, between, due_shops, expects_reviews, load_visit, since_last_visit
+from crawler.walk import told_count
 from runtime.clock import iso
 from runtime.errors import ItemTrouble, ServerTrouble
 
@@ -56,9 +57,10 @@ def without(position: Position, context: Context, trouble: ServerTrouble, _attem
 def _after_page(visit: Visit, page: ReviewPage, context: Context) -> Outcome:
     times = [review.create_timestamp for review in page.reviews if review.create_timestamp is not None]
     newest = max([*times, visit.newest or 0]) or None
-    visit = replace(visit, newest=newest, offset=visit.offset + PAGE_ROWS, count=page.count, empty_answers=0)
+    count = told_count(page.count, visit.count, visit.offset, len(page.reviews))
+    visit = replace(visit, newest=newest, offset=visit.offset + PAGE_ROWS, count=count, empty_answers=0)
     seen = changes.ReviewsSeen(page.reviews, context.now())
-    if not page.reviews or visit.offset >= page.count:
+    if not page.reviews or visit.offset >= count:
         return _done(visit, context, (seen,))
     if visit.offset > MOST_OFFSET and times:
         visit = replace(visit, offset=0, until=min(times))

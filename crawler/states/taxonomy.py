@@ -60,6 +60,7 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
     search = Search(here.taxonomy_id, here.min_price, here.max_price, here.sort_order, here.offset)
     try:
         page = context.client.fetch_search(search)
+        planning.raise_if_unfiltered(here, page, context)
     except PastEnd:
         back = walk.walk_back(here)
         if back is not None:
@@ -70,22 +71,16 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
         return planning.split(here, context, here.count or 0, (learned,), learned.offset)
     except ItemTrouble as trouble:
         return passes.skip(here, context, trouble)
-    planning.raise_if_collapsed(here, page.count, context)
-    if walk.is_doubtful(here, len(page.rows), page.count):
-        again = replace(here, empty_answers=here.empty_answers + 1)
-        return Outcome("advanced", again.cursor(), said="empty page, asked again")
-    planning.raise_if_unfiltered(here, page, context)
-    seen = changes.PageSeen(
-        interval.id,
-        context.cycle.number,
-        page.count,
-        page.rows,
-        context.now(),
-        first_of_pass=here.count is None,
-    )
-    if here.offset == 0 and here.passes == 0 and planning.is_too_large(here, page.count):
-        return planning.split(here, context, page.count, (seen,))
-    return passes.after_page(here, interval, context, page, seen)
+    count = walk.told_count(page.count, here.count, here.offset, len(page.rows))
+    planning.raise_if_collapsed(here, count, context)
+    first = here.count is None and here.doubtful_answers == 0
+    seen = changes.PageSeen(interval.id, context.cycle.number, count, page.rows, context.now(), first_of_pass=first)
+    if walk.is_doubtful(here, len(page.rows), count, page.unreadable):
+        again = replace(here, doubtful_answers=here.doubtful_answers + 1)
+        return Outcome("advanced", again.cursor(), (seen,) if page.rows else (), "doubtful page, asked again")
+    if here.offset == 0 and here.passes == 0 and planning.is_too_large(here, count):
+        return planning.split(here, context, count, (seen,))
+    return passes.after_page(here, interval, context, seen)
 
 
 def _ahead(here: Walk, due_ids: list[int], pool: int) -> Iterator[Job]:
