@@ -71,7 +71,8 @@ class SandboxServer:
         return self.url + CDN_PREFIX
 
     def __enter__(self) -> SandboxServer:
-        """Start to answer."""
+        """Start to answer, with the rows of a market of moderate size made ready."""
+        self.sandbox.market.warm_up()
         self._acceptor.start()
         return self
 
