@@ -31,9 +31,9 @@ from crawler.wiring import (
 )
 from runtime.clock import iso
 from runtime.database import database_path, in_words, transaction
-from runtime.errors import Bug, CrawlError, ServerTrouble, Stopped, UserMistake
+from runtime.errors import Bug, CrawlError, Stopped, UserMistake
 from runtime.instance import is_running, single_instance
-from runtime.logs import set_up_logs
+from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
 
@@ -186,17 +186,20 @@ def _at_work(parts: Parts) -> Iterator[None]:
             except DatabaseError as error:
                 path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
                 raise in_words(error, path) from error
-            except ServerTrouble:
-                raise
             except CrawlError as error:
-                if isinstance(error, Bug):
-                    _crash(parts, error)
-                raise
+                if not isinstance(error, Bug):
+                    raise
+                raise _crash(parts, error) from error
             except Exception as error:
-                _crash(parts, error)
-                raise
+                raise _crash(parts, error) from error
 
 
-def _crash(parts: Parts, error: Exception) -> None:
+def _crash(parts: Parts, error: Exception) -> Bug:
+    """Write a dump and return the error that says where it is."""
     path = dumps.write_crash(parts.home.checkpoints, parts.freshness, parts.clock, parts.settings.secrets, error)
-    log.error("This is a bug of the program. The dump is %s", path, exc_info=error)
+    log.error("Crashed.", exc_info=error)
+    what = redact(f"{type(error).__name__}: {error}", parts.settings.secrets)
+    return Bug(
+        f"This is a bug of the program ({what}).",
+        advice=f"The dump is {path}; started again, the crawl goes on where it was.",
+    )
