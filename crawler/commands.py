@@ -57,6 +57,7 @@ def crawl(settings: Settings, console: Console) -> int:
             engine = build_engine(parts, database, calling, watch.observe)
             log.info("Going on at %s.", report.position_in_words(engine.position))
             position = engine.run()
+        database.close()
         parts.stop.obeyed()
         console.print(
             f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False, soft_wrap=True

@@ -87,8 +87,8 @@ def build_calling(parts: Parts, wire: Wire | None = None, slots: SlotFile | None
     parts.files.ensure_rate()
     parts.files.load_breaks()
     if slots is None:
-        folder = platformdirs.user_state_path(APP)
-        slots = SlotFile.for_key(folder, settings.etsy_api_url, settings.key_header)
+        folders = (platformdirs.user_state_path(APP), parts.home.data)
+        slots = SlotFile.for_key(folders, settings.etsy_api_url, settings.key_header)
     if wire is None:
         wire = HttpWire(settings.etsy_api_url, settings.key_header, APP, clock)
     limiter = Limiter(clock, stop, RateFile(parts.files), slots)

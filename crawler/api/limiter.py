@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,17 +52,22 @@ class SlotFile:
         self._lock = FileLock(f"{path}.lock") if path else None
 
     @classmethod
-    def for_key(cls, folder: Path, api_url: str, key_header: str) -> SlotFile:
-        """Return the slots of one key at one server; the file's name does not tell the key."""
+    def for_key(cls, folders: Sequence[Path], api_url: str, key_header: str) -> SlotFile:
+        """Return the slots of one key at one server, in the first folder that can be written.
+
+        The file's name does not tell the key.
+        """
         name = hashlib.sha256(f"{api_url} {key_header}".encode()).hexdigest()[:16]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            slots = cls(folder / f"calls-{name}.json")
-            slots.update(lambda kept: None)
-        except OSError as error:
-            log.warning("%s cannot be written (%s): calls of other processes are not seen.", folder, error.strerror)
-            return cls(None)
-        return slots
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                slots = cls(folder / f"calls-{name}.json")
+                slots.update(lambda kept: None)
+            except OSError as error:
+                log.warning("%s cannot be written (%s): calls of other processes may not be seen.", folder, error)
+            else:
+                return slots
+        return cls(None)
 
     def update(self, change: Callable[[Slots], object]) -> None:
         """Read, change and write the slots as one operation among all processes."""
