@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from peewee import DatabaseError
+from peewee import PeeweeException
 from rich.console import Console
 
 from crawler import checkpoint, dumps, report
@@ -164,7 +164,7 @@ def _reading(parts: Parts) -> Iterator[None]:
     database = open_for_reading(parts)
     try:
         yield
-    except DatabaseError as error:
+    except PeeweeException as error:
         raise in_words(error, database_path(parts.settings.database_url.get_secret_value(), parts.home.root)) from error
     finally:
         database.close()
@@ -184,7 +184,7 @@ def _at_work(parts: Parts) -> Iterator[None]:
                 yield
             except Stopped:
                 parts.stop.obeyed()
-            except DatabaseError as error:
+            except PeeweeException as error:
                 path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
                 raise in_words(error, path) from error
             except CrawlError as error:

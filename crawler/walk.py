@@ -92,7 +92,7 @@ def next_walk(walk: Walk, count: int) -> Walk | None:
     """Return the walk at the page after this one, which reported `count`; None where that was the last page."""
     drop = (walk.count or count) - count if walk.sort_order == "desc" else 0
     if drop > _overlap(walk, walk.count) and walk.rewinds < _patience(walk, count):
-        offset, rewinds = max(0, walk.offset - drop), walk.rewinds + 1
+        offset, rewinds = max(0, walk.offset - drop - OVERLAP_ROWS), walk.rewinds + 1
     else:
         offset, rewinds = walk.offset + PAGE_ROWS - _overlap(walk, count), walk.rewinds
     if offset >= count:

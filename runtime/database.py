@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from peewee import Database, DatabaseError, Model, OperationalError, PostgresqlDatabase, SqliteDatabase
+from peewee import Database, Model, OperationalError, PeeweeException, PostgresqlDatabase, SqliteDatabase
 from playhouse.db_url import parse
 from playhouse.migrations import Runner
 
@@ -51,7 +51,7 @@ def open_database(url: str, home: Path, models: Sequence[type[Model]], migration
         database.connect()
         database.bind(models)
         _migrate(database, migrations)
-    except (DatabaseError, sqlite3.Error, OSError) as error:
+    except (PeeweeException, sqlite3.Error, OSError) as error:
         raise in_words(error, path) from error
     return database
 
@@ -70,7 +70,7 @@ def open_read_only(url: str, home: Path, models: Sequence[type[Model]]) -> Datab
         database.bind(models)
         if not database.table_exists("sync_state"):
             raise UserMistake(f"{path or 'The database'} is not set up yet.", advice="Start one with `python run.py`.")
-    except (DatabaseError, sqlite3.Error) as error:
+    except (PeeweeException, sqlite3.Error) as error:
         raise in_words(error, path) from error
     return database
 
@@ -146,7 +146,7 @@ def _open_file_read_only(path: Path) -> Database:
     try:
         database.connect()
         database.table_exists("sync_state")
-    except (DatabaseError, sqlite3.Error):
+    except (PeeweeException, sqlite3.Error):
         database.close()
         if not path.with_name(f"{path.name}-wal").exists():
             return SqliteDatabase(f"file:{path}?mode=ro&immutable=1", uri=True, timeout=BUSY_SECONDS)

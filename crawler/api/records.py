@@ -305,6 +305,7 @@ def parse_review(row: dict[str, Any], shop_id: int) -> ReviewRecord:
     """Return one review; it is told from others by `transaction_id`, or by a number made of what it says."""
     listing_id, buyer = read_integer(row, "listing_id"), read_integer(row, "buyer_user_id")
     created = read_integer(row, "create_timestamp")
+    created = created if created is not None else read_integer(row, "created_timestamp")
     transaction_id = read_integer(row, "transaction_id")
     if transaction_id is None:
         transaction_id = _stand_in(shop_id, listing_id, buyer, created)
@@ -316,7 +317,7 @@ def parse_review(row: dict[str, Any], shop_id: int) -> ReviewRecord:
         rating=read_integer(row, "rating"),
         review=read_text(row, "review"),
         language=read_text(row, "language"),
-        create_timestamp=created if created is not None else read_integer(row, "created_timestamp"),
+        create_timestamp=created,
     )
 
 

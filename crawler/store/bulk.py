@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import peewee
 from peewee import Field, Model
 
+EXCEPTIONS: Any = peewee.__dict__["__exception_wrapper__"]  # its type stubs leave it out
 Row = Mapping[str, Any]
 
 
@@ -59,6 +61,7 @@ def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:
     statement = f'INSERT INTO "{meta.table_name}" ({columns}) VALUES ({holes}) {conflict}'
     cursor = database.cursor()
     try:
-        cursor.executemany(statement, [[row[name] for name in names] for row in rows])
+        with EXCEPTIONS:  # the driver's errors become Peewee's, as everywhere else
+            cursor.executemany(statement, [[row[name] for name in names] for row in rows])
     finally:
         cursor.close()
