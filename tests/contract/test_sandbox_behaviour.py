@@ -401,9 +401,7 @@ def test_the_same_seed_and_calls_give_the_same_market_to_the_byte() -> None:
     bodies = []
     for _ in range(2):
         sandbox = grown(move_every=2)
-        bodies.append(
-            [ask(sandbox, "/listings/active", limit=100, offset=offset).body for offset in (0, 100, 200)]
-        )
+        bodies.append([ask(sandbox, "/listings/active", limit=100, offset=offset).body for offset in (0, 100, 200)])
     assert bodies[0] == bodies[1]
     other = grown(seed=6)
     assert ask(other, "/listings/active", limit=100).body != bodies[0][0]
@@ -430,13 +428,9 @@ def test_after_many_moves_the_api_still_tells_the_truth() -> None:
     active = {number: row for number, row in truth.listings.items() if row["state"] == "active"}
     assert {row["listing_id"] for row in rows} == active.keys()
     for row in rows:
-        assert plain(row) == {
-            key: value for key, value in active[row["listing_id"]].items() if key != "views"
-        }
+        assert plain(row) == {key: value for key, value in active[row["listing_id"]].items() if key != "views"}
     found = walk(sandbox, sort_on="price", min_price=50, max_price=500)
-    assert {row["listing_id"] for row in found} == {
-        row["listing_id"] for row in rows if 5000 <= _cents(row) <= 50_000
-    }
+    assert {row["listing_id"] for row in found} == {row["listing_id"] for row in rows if 5000 <= _cents(row) <= 50_000}
     for shop_id, shop in truth.shops.items():
         assert shop["listing_active_count"] == sum(row["shop_id"] == shop_id for row in active.values())
     kept = truth.reviews.keys() & born.reviews.keys()

@@ -182,9 +182,7 @@ def test_every_shop_and_review_of_the_market_is_allowed(document: Document, sand
         assert not wrong(document, "getReviewsByShop", answer)
 
 
-def test_single_listings_images_taxonomies_and_the_ping_are_allowed(
-    document: Document, sandbox: Sandbox
-) -> None:
+def test_single_listings_images_taxonomies_and_the_ping_are_allowed(document: Document, sandbox: Sandbox) -> None:
     listing_id = next(iter(sandbox.truth().listings))
     asked = {
         "getListing": f"/listings/{listing_id}",
@@ -254,12 +252,8 @@ def test_a_failed_validation_is_an_array_of_path_type_and_message(
     assert [set(item) for item in answer.json()] == [{"path", "type", "message"}]
 
 
-@pytest.mark.parametrize(
-    ("fault", "status"), [("server_error", 500), ("per_second_429", 429), ("daily_429", 429)]
-)
-def test_faults_that_speak_json_have_the_form_of_an_error(
-    document: Document, fault: str, status: int
-) -> None:
+@pytest.mark.parametrize(("fault", "status"), [("server_error", 500), ("per_second_429", 429), ("daily_429", 429)])
+def test_faults_that_speak_json_have_the_form_of_an_error(document: Document, fault: str, status: int) -> None:
     sandbox = Sandbox(SandboxSettings(listings=5))
     sandbox.faults.add(Fault(fault))
     answer = ask(sandbox, "/openapi-ping")

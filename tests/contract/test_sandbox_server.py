@@ -62,12 +62,8 @@ def test_it_listens_on_a_free_port_of_this_machine_and_keeps_connections(
     assert len(server._open) == 1
 
 
-def test_the_answer_on_the_wire_is_the_one_given_in_process(
-    server: SandboxServer, client: requests.Session
-) -> None:
-    answer = server.sandbox.handle(
-        "GET", "/v3/application/listings/active", {"limit": "10"}, {"x-api-key": KEY}
-    )
+def test_the_answer_on_the_wire_is_the_one_given_in_process(server: SandboxServer, client: requests.Session) -> None:
+    answer = server.sandbox.handle("GET", "/v3/application/listings/active", {"limit": "10"}, {"x-api-key": KEY})
     sent = active(client, server)
     assert (sent.status_code, sent.content) == (answer.status, answer.body)
     assert sent.headers["x-limit-per-day"] == "5000"
@@ -170,9 +166,7 @@ def test_both_429_faults_say_when_to_come_back(server: SandboxServer, client: re
     assert server.sandbox.calls[-1].status == 429
 
 
-def test_missing_keys_and_nulls_leave_json_with_less_in_it(
-    server: SandboxServer, client: requests.Session
-) -> None:
+def test_missing_keys_and_nulls_leave_json_with_less_in_it(server: SandboxServer, client: requests.Session) -> None:
     good = active(client, server).json()["results"]
     server.sandbox.faults.add(Fault("missing_keys", count=1))
     lacking = active(client, server).json()["results"]
@@ -283,9 +277,7 @@ def test_a_jpg_address_may_hold_another_format() -> None:
 
 def test_a_picture_is_the_same_each_time_and_differs_from_the_next() -> None:
     paths = _pictures(grown(dead_pictures=0, odd_formats=0))[:6]
-    first, again = (
-        [grown(dead_pictures=0, odd_formats=0).picture(path).body for path in paths] for _ in range(2)
-    )
+    first, again = ([grown(dead_pictures=0, odd_formats=0).picture(path).body for path in paths] for _ in range(2))
     assert first == again
     assert len(set(first)) == len(first)
     assert all(10_000 < len(body) < 90_000 for body in first)
@@ -361,9 +353,7 @@ def test_a_fault_is_read_from_the_command_line_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     "argv", [["--port", "x"], ["--listings", "0"], ["--fault", "nothing"], ["--port", "99999"], ["--no-such"]]
 )
-def test_wrong_arguments_leave_with_2_and_one_sentence(
-    argv: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_arguments_leave_with_2_and_one_sentence(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

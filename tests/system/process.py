@@ -1,0 +1,273 @@
+"""The crawler as a person meets it: `run.py` as a process, on a home of its own, against a sandbox over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sandbox import Sandbox, SandboxServer
+from sandbox.answer import Call
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYSTRING, SECRET = "kq7w2zp9mh4x", "vt3r8ybn6d"
+SEARCH, BATCH = "findAllListingsActive", "getListingsByListingIds"
+START_SECONDS = 30.0  # how long a start may take on a busy machine
+STOP_SECONDS = 10.0  # how long a stop may take, by contract
+LOOK_SECONDS = 0.005
+FAST = 200.0  # calls a second where the limit is not what is tested
+
+
+class Crawler:
+    """One home and the process that works on it; `settings` are environment variables on top of the needed ones."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: SandboxServer,
+        rate: float | None = FAST,
+        **settings: str,
+    ) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.sandbox: Sandbox = server.sandbox
+        self.environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(folder),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "CRAWLER_HOME": str(self.home),
+            "ETSY_API_URL": server.api_url,
+            "ETSY_CDN_URL": server.cdn_url,
+            "ETSY_API_KEY": KEYSTRING,
+            "ETSY_SHARED_SECRET": SECRET,
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.lives = 0
+        self.data.mkdir(parents=True, exist_ok=True)
+        if rate is not None:
+            self.allow(rate)
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data" / "db"
+
+    @property
+    def database(self) -> Path:
+        return self.data / "etsy_data.db"
+
+    @property
+    def log(self) -> str:
+        """What stands in the log file."""
+        path = self.home / "logs" / "crawler.log"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @property
+    def output(self) -> str:
+        """What the last process that was started has printed, errors included."""
+        return self._output_path(self.lives).read_text(encoding="utf-8")
+
+    def allow(self, rate: float) -> None:
+        """Write how many calls a second the crawler may make."""
+        (self.data / "qps_config.json").write_text(json.dumps({"qps": rate}), encoding="utf-8")
+
+    # Processes
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start to crawl."""
+        assert self.process is None or self.process.poll() is not None, "this crawler runs already"
+        self.process = self.spawn()
+        return self.process
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start a process that crawls, whatever else runs on the home; `start` is what most tests want."""
+        self.lives += 1
+        with self._output_path(self.lives).open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "run.py"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the tests is not one at the crawler
+            )
+
+    def run(self, *arguments: str, seconds: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [sys.executable, "run.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=seconds,
+            check=False,
+        )
+
+    def kill(self) -> None:
+        """Kill the process as a power cut would; it must have been alive."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        status = self.process.wait(STOP_SECONDS)
+        assert status == -signal.SIGKILL, f"it had ended before the kill, with {status}:\n{self.output}"
+
+    def stop(self) -> int:
+        """Stop it with a KILL file and return the exit status."""
+        (self.home / "KILL").touch()
+        return self.wait_for_end()
+
+    def wait_for_end(self, seconds: float = STOP_SECONDS) -> int:
+        """Return the exit status, at the latest after so many seconds."""
+        assert self.process is not None
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds:g} s; it printed:\n{self.output}") from None
+
+    def end(self) -> None:
+        """Leave no process behind, however the test went."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS)
+
+    # Waiting
+
+    def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+        """Look until the condition holds; fail with `what` where the time is over or the process has ended."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.process is not None and self.process.poll() is not None and not condition():
+                raise AssertionError(f"it ended with {self.process.returncode} before {what}:\n{self.output}")
+            if time.monotonic() > deadline:
+                place = f"the position is {self.position()}, {len(self.sandbox.calls)} calls were made"
+                raise AssertionError(f"not within {seconds:g} s: {what}; {place}; it printed:\n{self.output}")
+            time.sleep(LOOK_SECONDS)
+
+    def wait_for_calls(self, number: int) -> None:
+        """Wait until the sandbox has got so many calls in all."""
+        self.wait_until(f"call {number}", lambda: len(self.sandbox.calls) >= number)
+
+    def wait_for_state(self, state: str, cycle: int = 1, reason: str | None = None, seconds: float = 60.0) -> None:
+        """Wait until the database says that the machine stands in this state, in this cycle or later."""
+
+        def is_there() -> bool:
+            position = self.position()
+            if position is None or position["state"] != state or position["cycle"] < cycle:
+                return False
+            return reason is None or position["cursor"].get("reason") == reason
+
+        self.wait_until(f"{state} of cycle {cycle}", is_there, seconds)
+
+    def crawl_to_sleep(self, cycle: int = 1) -> None:
+        """Crawl until the cycle's sleep and stop there."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        self.wait_for_state("SLEEP", cycle, "cycle")
+        assert self.stop() == 0, self.output
+
+    # What the database says
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return what the database answers; it is opened for reading only."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def state(self, key: str) -> Any:
+        """Return the value under a key of sync_state, None while there is none."""
+        try:
+            found = self.rows("SELECT value FROM sync_state WHERE key = ?", key)
+        except sqlite3.OperationalError:  # the file or the table is not there yet
+            return None
+        return json.loads(found[0][0]) if found else None
+
+    def position(self) -> Any:
+        """Return where the database says that the crawl stands, None before the first start."""
+        return self.state("position")
+
+    def write(self, query: str, *values: Any) -> None:
+        """Change the database by hand, as a person with `sqlite3` would; nothing may run meanwhile."""
+        with closing(sqlite3.connect(self.database, timeout=5)) as connection, connection:
+            connection.execute(query, values)
+
+    def save_state(self, key: str, value: Any) -> None:
+        """Put a value under a key of sync_state by hand."""
+        text = value if isinstance(value, str) else json.dumps(value)
+        self.write("INSERT OR REPLACE INTO sync_state (key, value) VALUES (?, ?)", key, text)
+
+    def calls(self, *endpoints: str, since: int = 0) -> list[Call]:
+        """Return the calls that the sandbox got, of these endpoints (none named: of all)."""
+        return [call for call in self.sandbox.calls_since(since) if not endpoints or call.endpoint in endpoints]
+
+    def _output_path(self, life: int) -> Path:
+        return self.folder / f"output-{life}.txt"
+
+
+def content(crawler: Crawler) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every collected row and the plan, without the moments at which they were written."""
+    found = {}
+    for table in TABLES:
+        columns = [row[1] for row in crawler.rows(f"PRAGMA table_info({table})") if not is_moment(row[1])]
+        assert columns, f"there is no table {table}"
+        found[table] = sorted(crawler.rows(f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
+    return found
+
+
+def snapshot(crawler: Crawler) -> dict[str, list[Any]]:
+    """Return every row of every table."""
+    tables = [name for (name,) in crawler.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {table: sorted(crawler.rows(f"SELECT * FROM {table}"), key=repr) for table in tables}
+
+
+def is_moment(column: str) -> bool:
+    """Tell whether a column says when the crawler wrote or saw something; the market's own times are data."""
+    return column.endswith("_at") or column == "snapshot_timestamp"
+
+
+TABLES = (
+    "shops",
+    "shops_dynamic",
+    "listings",
+    "listings_dynamic",
+    "reviews",
+    "image_status",
+    "intervals",
+    "indexed_listings",
+    "indexed_shops",
+    "failed_items",
+)
+
+
+def place(cursor: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of the search that TAXONOMY's cursor says is next."""
+    asked = {"taxonomy_id": str(cursor["taxonomy_id"]), "offset": str(cursor["offset"])}
+    if cursor["min_price"] > 0:
+        asked["min_price"] = f"{cursor['min_price']:.2f}".removesuffix(".00")
+    if cursor["max_price"] is not None:
+        asked["max_price"] = f"{cursor['max_price']:.2f}".removesuffix(".00")
+    return asked
+
+
+def place_of(call: Call) -> dict[str, str]:
+    """Return the same parameters of a search that the sandbox got."""
+    names = ("taxonomy_id", "offset", "min_price", "max_price")
+    return {name: call.params[name] for name in names if name in call.params}
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process of this number exists."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False

@@ -1,0 +1,182 @@
+"""Killed at any moment and started again, the crawl ends as if nothing had happened, and asks for little twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from tests.system.conftest import TINY, Build
+from tests.system.process import BATCH, SEARCH, START_SECONDS, Crawler, content, place, place_of
+from tests.truth import differences
+
+KILLS = int(os.environ.get("TORTURE_KILLS", "8"))
+MARKET = {"listings": 900, "reviews_per_shop": 60.0, "cap": 200}
+"""Large enough for each state to make several calls; the low cap makes it split intervals too."""
+LONGEST_DELAY = 0.03  # about three steps: so a kill comes before, in and after the transaction
+
+
+def kill_at_random(crawler: Crawler, kills: int, seed: int, calls: int) -> None:
+    """Crawl to the sleep with so many kills, each a moment after a call that chance chose."""
+    chance = random.Random(seed)
+    moments = sorted(chance.randrange(1, calls) for _ in range(kills))
+    for moment in moments:
+        crawler.start()
+        seen = len(crawler.sandbox.calls)
+        crawler.wait_for_calls(max(moment, seen + 1))
+        threading.Event().wait(chance.uniform(0.0, LONGEST_DELAY))
+        crawler.kill()
+    crawler.crawl_to_sleep()
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_rows_of_an_unkilled_crawl(build: Build) -> None:
+    """Every table is the same row for row, it is the market's truth, and a kill costs at most one call."""
+    whole, killed = build("whole", MARKET), build("killed", MARKET)
+    whole.crawl_to_sleep()
+    kill_at_random(killed, KILLS, seed=20261120, calls=len(whole.sandbox.calls) - 10)
+    assert killed.lives == KILLS + 1
+    assert differences(killed.rows, killed.sandbox) == []
+    expected, got = content(whole), content(killed)
+    for table, rows in expected.items():
+        assert got[table] == rows, f"{table} is not what an unkilled crawl makes of it"
+    assert len(killed.sandbox.calls) <= len(whole.sandbox.calls) + KILLS
+    counted = killed.rows("SELECT SUM(request_count) FROM api_usage")[0][0]
+    assert len(killed.sandbox.calls) - KILLS <= counted <= len(killed.sandbox.calls)
+    assert killed.position()["cursor"]["reason"] == "cycle"
+
+
+@pytest.mark.slow
+def test_a_slow_server_is_called_ahead_and_a_kill_costs_at_most_the_window(build: Build) -> None:
+    """At 0.4 s of latency up to six calls are under way; a kill loses no more than these."""
+    market = {"listings": 300, "shops": 5, "latency_seconds": 0.4}
+    whole, killed = build("whole", {**market, "latency_seconds": 0.0}), build("killed", market)
+    whole.crawl_to_sleep()
+    kills = 2
+    kill_at_random(killed, kills, seed=7, calls=len(whole.sandbox.calls) - 10)
+    assert differences(killed.rows, killed.sandbox) == []
+    expected, got = content(whole), content(killed)
+    for table in ("listings", "listings_dynamic", "shops", "shops_dynamic", "reviews", "image_status"):
+        assert got[table] == expected[table], f"{table} is not what an unkilled crawl makes of it"
+    assert len(killed.sandbox.calls) <= len(whole.sandbox.calls) + 7 * kills
+
+
+def test_killed_while_it_sets_up_the_database_it_sets_it_up_at_the_next_start(build: Build) -> None:
+    crawler = build(market=TINY)
+    for moment in (
+        lambda: crawler.database.exists(),
+        lambda: crawler.database.with_name("etsy_data.db-wal").exists(),
+        lambda: crawler.position() is not None,
+    ):
+        crawler.start()
+        crawler.wait_until("the database is being set up", moment)
+        crawler.kill()
+    crawler.crawl_to_sleep()
+    assert differences(crawler.rows, crawler.sandbox) == []
+    assert [row[0] for row in crawler.rows("PRAGMA integrity_check")] == ["ok"]
+
+
+def write_breaks(crawler: Crawler, *breaks: float) -> None:
+    entries = [{"id": 967, "name": "Furniture", "price_breaks": breaks}]
+    (crawler.data / "furniture_taxonomy_config.json").write_text(json.dumps({"taxonomies": entries}), encoding="utf-8")
+
+
+@pytest.mark.parametrize("lowest", [100.0, 300.0], ids=["middle", "last"])
+def test_killed_inside_an_interval_the_next_search_asks_for_exactly_the_cursors_page(
+    build: Build, lowest: float
+) -> None:
+    crawler = build(market={"listings": 1200, "shops": 60}, rate=30)
+    write_breaks(crawler, 0, 100, 300)
+    crawler.start()
+
+    def is_inside() -> bool:
+        cursor = (crawler.position() or {"cursor": {}})["cursor"]
+        return bool(cursor.get("min_price") == lowest and cursor.get("interval_id") and cursor["offset"] >= 100)
+
+    crawler.wait_until(f"it is inside the interval from {lowest:g}", is_inside)
+    crawler.kill()
+    position, seen = crawler.position(), len(crawler.sandbox.calls)
+    assert position["state"] == "TAXONOMY"
+    assert position["cursor"]["offset"] >= 100
+    crawler.start()
+    crawler.wait_until("a search", lambda: bool(crawler.calls(SEARCH, since=seen)))
+    assert place_of(crawler.calls(SEARCH, since=seen)[0]) == place(position["cursor"])
+    assert {call.endpoint for call in crawler.calls(since=seen)} <= {SEARCH, BATCH}
+
+
+# The limit of five calls a second, by the moments at which they arrive at the sandbox
+
+REAL_LIMIT = {"listings": 300, "shops": 24, "reviews_per_shop": 5.0, "calls_per_second": 5}
+MOST_SUCCESSORS = 8
+PATIENCE_SECONDS = 0.5  # how long a start waits for the lock before it says who runs
+
+
+def assert_never_more_than_five_a_second(crawler: Crawler) -> None:
+    moments = sorted(call.at for call in crawler.calls())
+    spans = [moments[i + 5] - moments[i] for i in range(len(moments) - 5)]
+    assert min(spans) > 1.0, f"six calls within {min(spans):.3f} s"
+    assert {call.status for call in crawler.calls()} == {200}, "a call was refused"
+
+
+def succeed(crawler: Crawler, start_seconds: float) -> float:
+    """Kill this process while the next one waits at the lock; return the seconds between their calls."""
+    old = crawler.process
+    assert old is not None
+    new = crawler.spawn()
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            new.wait(start_seconds - 0.7 * PATIENCE_SECONDS)
+    finally:
+        old.send_signal(signal.SIGKILL)
+        old.wait(START_SECONDS)
+        crawler.process = new
+    seen = len(crawler.sandbox.calls)
+    crawler.wait_for_calls(seen + 1)
+    return crawler.sandbox.calls[seen].at - crawler.sandbox.calls[seen - 1].at
+
+
+@pytest.mark.slow
+def test_a_process_that_takes_over_at_once_after_a_kill_keeps_to_five_calls_a_second(build: Build) -> None:
+    """The next process waits at the lock when the first is killed, so that their calls nearly touch."""
+    crawler = build(market=REAL_LIMIT, rate=None)
+    crawler.start()
+    crawler.wait_for_calls(1)
+    began = time.monotonic()
+    assert crawler.run().returncode == 4
+    start_seconds = time.monotonic() - began
+    gaps: list[float] = []
+    while len([gap for gap in gaps if gap < 1.0]) < 2 and len(gaps) < MOST_SUCCESSORS:
+        gaps.append(succeed(crawler, start_seconds))
+    crawler.crawl_to_sleep()
+    assert differences(crawler.rows, crawler.sandbox) == []
+    assert json.loads((crawler.data / "qps_config.json").read_text(encoding="utf-8")) == {"qps": 5}
+    assert min(gaps) < 1.0, f"the processes came too far apart to prove anything: {gaps}"
+    assert_never_more_than_five_a_second(crawler)
+
+
+@pytest.mark.slow
+def test_two_crawlers_with_one_key_share_the_five_calls_a_second_though_one_is_killed(build: Build) -> None:
+    """Two homes, one key, one server; one of them is killed and started again meanwhile."""
+    market = {**REAL_LIMIT, "shops": 10}
+    first, second = build("first", market, None), build("second", market, None)
+    for name in ("ETSY_API_URL", "ETSY_CDN_URL", "XDG_STATE_HOME", "HOME"):
+        second.environment[name] = first.environment[name]
+    second.sandbox = first.sandbox
+    first.start()
+    second.start()
+    for number in (6, 16):
+        first.wait_for_calls(number)
+        first.kill()
+        first.start()
+    first.crawl_to_sleep()
+    second.crawl_to_sleep()
+    assert differences(first.rows, first.sandbox) == []
+    assert differences(second.rows, first.sandbox) == []
+    assert_never_more_than_five_a_second(first)

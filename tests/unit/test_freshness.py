@@ -1,0 +1,92 @@
+"""When something is due again: age limits, doubling, the cycle's horizon, review visits."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.freshness import Cycle, Freshness, ShopFigures, review_visit_due, revisit_before
+from runtime.clock import DAY_SECONDS, iso, parse_iso
+
+NOW = 1_794_000_000.0
+WEEKLY = Freshness(max_age_days=7.0, cycle_days=7.0)
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize(
+    ("idle_count", "weeks"), [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 64), (7, 64), (1000, 64)]
+)
+def test_what_is_idle_is_asked_for_after_doubling_times_up_to_64_age_limits(idle_count: int, weeks: int) -> None:
+    assert parse_iso(WEEKLY.next_due(NOW, idle_count)) == NOW + weeks * 7 * DAY_SECONDS
+
+
+def test_an_age_limit_may_be_a_fraction_of_a_day() -> None:
+    assert parse_iso(Freshness(0.25, 7.0).next_due(NOW, 0)) == NOW + 6 * HOUR
+
+
+@given(into=st.floats(0, 6.9 * DAY_SECONDS), sooner=st.floats(0, 6.9 * DAY_SECONDS))
+def test_a_weekly_cycle_that_reaches_a_listing_sooner_than_the_last_one_finds_it_due(
+    into: float, sooner: float
+) -> None:
+    due_at = WEEKLY.next_due(NOW + into, 0)
+    following = Cycle(2, NOW + 7 * DAY_SECONDS)
+    assert due_at < WEEKLY.horizon(following, following.started_at + max(0.0, into - sooner))
+
+
+@given(st.floats(0, 7 * DAY_SECONDS - 1), st.floats(0, 7 * DAY_SECONDS - 1))
+def test_what_was_fetched_in_this_cycle_is_not_due_again_before_the_next(into: float, later: float) -> None:
+    cycle = Cycle(1, NOW)
+    due_at = WEEKLY.next_due(cycle.started_at + into, 0)
+    assert not due_at < WEEKLY.horizon(cycle, cycle.started_at + max(into, later))
+
+
+def test_a_cycle_that_outlasts_its_length_makes_due_what_grows_old_meanwhile() -> None:
+    cycle = Cycle(1, NOW)
+    late = NOW + 9 * DAY_SECONDS
+    assert WEEKLY.horizon(cycle, late) == iso(late)
+    assert WEEKLY.next_due(NOW + DAY_SECONDS, 0) < WEEKLY.horizon(cycle, late)
+
+
+def test_an_age_limit_over_the_cycle_length_skips_cycles() -> None:
+    slow = Freshness(max_age_days=14.0, cycle_days=7.0)
+    due_at = slow.next_due(NOW + HOUR, 0)
+    assert not due_at < slow.horizon(Cycle(2, NOW + 7 * DAY_SECONDS), NOW + 7 * DAY_SECONDS)
+    assert due_at < slow.horizon(Cycle(3, NOW + 14 * DAY_SECONDS), NOW + 14 * DAY_SECONDS)
+
+
+def test_the_next_cycle_begins_a_cycle_length_after_this_one_began_or_now_where_that_is_past() -> None:
+    cycle = Cycle(1, NOW)
+    assert WEEKLY.next_cycle_at(cycle, NOW + HOUR) == NOW + 7 * DAY_SECONDS
+    assert WEEKLY.next_cycle_at(cycle, NOW + 8 * DAY_SECONDS) == NOW + 8 * DAY_SECONDS
+
+
+FIGURES = ShopFigures(10, 4.5, 100)
+
+
+@pytest.mark.parametrize(
+    ("now", "visited", "due"),
+    [
+        (FIGURES, None, True),
+        (ShopFigures(None, None, 0), None, False),
+        (ShopFigures(0, None, 0), None, False),
+        (ShopFigures(0, None, 3), None, True),
+        (ShopFigures(None, None, None), None, True),
+        (ShopFigures(2, 5.0, 0), None, True),
+        (FIGURES, FIGURES, False),
+        (ShopFigures(11, 4.5, 100), FIGURES, True),
+        (ShopFigures(9, 4.5, 100), FIGURES, True),
+        (ShopFigures(10, 4.6, 100), FIGURES, True),
+        (ShopFigures(10, 4.5, 101), FIGURES, True),
+        (ShopFigures(None, None, None), FIGURES, True),
+        (ShopFigures(None, None, 100), ShopFigures(None, None, 100), False),
+    ],
+)
+def test_a_shop_is_visited_where_a_figure_moved_or_where_it_may_have_a_first_review(
+    now: ShopFigures, visited: ShopFigures | None, due: bool
+) -> None:
+    assert review_visit_due(now, visited) is due
+
+
+def test_a_visit_is_old_after_28_days() -> None:
+    assert revisit_before(NOW) == iso(NOW - 28 * DAY_SECONDS)

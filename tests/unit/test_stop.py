@@ -1,0 +1,148 @@
+"""Being asked to stop: by file, by signal, in words; and every wait ends within a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.clock import SystemClock
+from runtime.errors import Stopped
+from runtime.stop import Stop
+from tests.rig import VirtualClock
+
+
+def stop_in(folder: Path, *names: str) -> Stop:
+    return Stop(VirtualClock(), tuple(folder / name for name in names or ("KILL", "KILL_SD")))
+
+
+def test_nobody_asked_and_nothing_stops(tmp_path: Path) -> None:
+    stop = stop_in(tmp_path)
+    stop.pause(100.0)
+    stop.attend()
+    assert not stop.requested()
+    assert stop.clock.monotonic() == pytest.approx(1100.0)
+
+
+@pytest.mark.parametrize("name", ["KILL", "KILL_SD"])
+def test_a_kill_file_stops_and_is_removed_once_it_is_obeyed(tmp_path: Path, name: str) -> None:
+    stop = stop_in(tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(Stopped):
+        stop.attend()
+    assert stop.reason == f"the file {name}"
+    assert (tmp_path / name).exists(), "it goes when the stop is over, not before"
+    stop.obeyed()
+    assert not (tmp_path / name).exists()
+
+
+def test_another_program_s_kill_file_is_not_obeyed_and_stays(tmp_path: Path) -> None:
+    stop = stop_in(tmp_path)
+    (tmp_path / "KILL_DL").touch()
+    assert not stop.requested()
+    stop.clear_old_files()
+    stop.obeyed()
+    assert (tmp_path / "KILL_DL").exists()
+
+
+def test_a_kill_file_that_is_older_than_the_start_is_removed_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "KILL").touch()
+    stop = stop_in(tmp_path)
+    with caplog.at_level("INFO"):
+        stop.clear_old_files()
+    assert not stop.requested()
+    assert "KILL" in caplog.text
+
+
+def test_a_kill_folder_is_as_good_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "KILL").mkdir()
+    stop = stop_in(tmp_path)
+    assert stop.requested()
+    stop.obeyed()
+    assert not (tmp_path / "KILL").exists()
+
+
+def test_a_kill_file_that_cannot_be_removed_is_told_not_fatal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "KILL").mkdir()
+    (tmp_path / "KILL" / "inside").touch()
+    stop_in(tmp_path).obeyed()
+    assert "remove it by hand" in caplog.text
+
+
+def test_the_first_reason_is_the_one_that_is_told(tmp_path: Path) -> None:
+    stop = stop_in(tmp_path)
+    stop.ask("SIGTERM")
+    stop.ask("SIGINT")
+    (tmp_path / "KILL").touch()
+    assert stop.requested() and stop.reason == "SIGTERM"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0, 900.0, 86_400.0])
+def test_a_wait_of_any_length_ends_within_a_second_of_the_file(tmp_path: Path, seconds: float) -> None:
+    clock = VirtualClock()
+    stop = Stop(clock, (tmp_path / "KILL",))
+    wait, asked_at = clock.wait, clock.monotonic() + 0.4
+
+    def touching(event: Any, slice_seconds: float) -> bool:
+        if clock.monotonic() >= asked_at:
+            (tmp_path / "KILL").touch()
+        return wait(event, slice_seconds)
+
+    clock.wait = touching  # type: ignore[method-assign, assignment]
+    with pytest.raises(Stopped):
+        stop.pause(seconds)
+        stop.pause(1.0)
+    assert clock.monotonic() <= asked_at + 1.0
+
+
+def test_a_wait_that_was_over_before_it_began_still_hears_a_stop(tmp_path: Path) -> None:
+    stop = stop_in(tmp_path)
+    stop.ask("x")
+    with pytest.raises(Stopped):
+        stop.pause(-5.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_for_a_stop_and_the_old_handlers_come_back(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    stop = Stop(SystemClock(), (tmp_path / "KILL",))
+    with stop.signals():
+        os.kill(os.getpid(), number)
+        with pytest.raises(Stopped):
+            stop.pause(10.0)
+    assert stop.reason == number.name
+    assert signal.getsignal(number) is before
+
+
+def test_sigusr1_makes_one_dump_and_the_wait_goes_on(tmp_path: Path) -> None:
+    stop = stop_in(tmp_path)
+    dumps: list[int] = []
+    stop.on_dump = lambda: dumps.append(1)
+    with stop.signals():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        stop.pause(5.0)
+        assert len(dumps) == 1
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        stop.attend()
+    assert len(dumps) == 2
+
+
+def test_only_the_main_thread_makes_dumps(tmp_path: Path) -> None:
+    stop = stop_in(tmp_path)
+    made_by: list[threading.Thread] = []
+    stop.on_dump = lambda: made_by.append(threading.current_thread())
+    with stop.signals():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        other = threading.Thread(target=stop.attend)
+        other.start()
+        other.join()
+        assert made_by == []
+        stop.attend()
+    assert made_by == [threading.main_thread()]
