@@ -17,7 +17,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -62,7 +62,7 @@ class SlotFile:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 slots = cls(folder / f"calls-{name}.json")
-                slots.update(lambda kept: None)
+                slots._update_file(lambda kept: None)
             except OSError as error:
                 log.warning("%s cannot be written (%s): calls of other processes may not be seen.", folder, error)
             else:
@@ -71,13 +71,18 @@ class SlotFile:
 
     def update(self, change: Callable[[Slots], object]) -> None:
         """Read, change and write the slots as one operation among all processes."""
-        with self._held():
+        try:
+            self._update_file(change)
+        except OSError as error:  # a full disk must not stop the crawl for the sake of a note
+            log.warning("%s cannot be written (%s): calls of other processes may not be seen.", self._path, error)
+            self._memory, self._path, self._lock = self._read(), None, None
+            self._update_file(change)
+
+    def _update_file(self, change: Callable[[Slots], object]) -> None:
+        with self._lock.acquire() if self._lock else nullcontext():
             slots = self._read()
             change(slots)
             self._write(slots)
-
-    def _held(self) -> AbstractContextManager[object]:
-        return self._lock.acquire() if self._lock else nullcontext()
 
     def _read(self) -> Slots:
         if self._path is None:
