@@ -134,7 +134,8 @@ class Rig:
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return what the database answers to a query."""
         assert self.database is not None
-        return list(self.database.execute_sql(query, values).fetchall())
+        database: Any = self.database
+        return list(database.execute_sql(query, values).fetchall())
 
     _observe_now: Callable[[Position, Outcome | None], None] | None = None
 
