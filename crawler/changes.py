@@ -24,9 +24,14 @@ class PlanMade:
 
 @dataclass(frozen=True, slots=True)
 class TaxonomyRead:
-    """The subtree below the configured categories: `[{id, name, parent_id, children_ids}, …]`."""
+    """The tree below the configured categories (`roots`): `{id, name, parent_id, children_ids}` each.
+
+    Of all others the ids alone are kept; no nodes where the tree could not be had.
+    """
 
     nodes: tuple[Mapping[str, Any], ...]
+    other_ids: tuple[int, ...]
+    roots: tuple[int, ...]
     at: str
 
 

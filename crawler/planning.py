@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,8 +90,7 @@ def cursor_after(interval: Interval, here: Walk, context: Context) -> dict[str, 
 
 def step(here: Walk, context: Context) -> Outcome:
     """Read the category tree where it is old or missing, then make the cycle's plan."""
-    tree = state.load("taxonomy")
-    if not _is_recent(tree, context):
+    if not _is_recent(_tree(), context):
         try:
             nodes = context.client.fetch_taxonomy()
         except ItemTrouble as trouble:
@@ -106,7 +105,7 @@ def step(here: Walk, context: Context) -> Outcome:
 def without_tree(here: Walk, context: Context, trouble: CrawlError) -> Outcome:
     """Plan without the category tree where only that cannot be had."""
     log.warning("The category tree cannot be read (%s); going on without it.", trouble)
-    return Outcome("advanced", here.cursor(), (changes.TaxonomyRead((), context.now()),), "no categories")
+    return Outcome("advanced", here.cursor(), (_tree_read((), (), context),), "no categories")
 
 
 def finish(context: Context) -> Outcome:
@@ -188,22 +187,27 @@ def raise_if_collapsed(here: Walk, count: int, context: Context) -> None:
 
 def raise_if_unfiltered(here: Walk, page: SearchPage, context: Context) -> None:
     """Raise ItemTrouble where most rows are of other categories: the filter did not take the id."""
-    known = {node["id"] for node in _nodes()}
     told = [row.taxonomy_id for row in page.rows if row.taxonomy_id is not None]
     inside = set(_subtree(here.taxonomy_id))
-    strays = [taxonomy_id for taxonomy_id in told if taxonomy_id in known and taxonomy_id not in inside]
+    # An id that the tree does not know proves nothing: sellers have categories that buyers' searches lack.
+    elsewhere = set(_tree().get("other_ids", ())) | {node["id"] for node in _nodes()} - inside
+    strays = [taxonomy_id for taxonomy_id in told if taxonomy_id in elsewhere]
     if len(told) >= 20 and inside and len(strays) > len(told) * MOST_STRAY_SHARE:
         raise ItemTrouble(f"findAllListingsActive: category {here.taxonomy_id} brought {len(strays)} rows of others")
 
 
-def _is_recent(tree: Any, context: Context) -> bool:
-    if not isinstance(tree, dict):
+def _is_recent(tree: Mapping[str, Any], context: Context) -> bool:
+    """Return whether the tree need not be read; one that could not be had is tried again in the next cycle."""
+    if tree.get("roots") != list(context.taxonomy_ids):
         return False
-    return context.clock.now() - parse_iso(tree["read_at"]) < TREE_DAYS * DAY_SECONDS
+    read_at = parse_iso(tree["at"])
+    if not tree["nodes"]:
+        return read_at >= int(context.cycle.started_at)
+    return context.clock.now() - read_at < TREE_DAYS * DAY_SECONDS
 
 
 def _read_tree(nodes: dict[int, TaxonomyNode], context: Context) -> changes.TaxonomyRead:
-    """Keep the whole tree's ids, write the configured part for people; UserMistake for an id it does not have."""
+    """Keep the configured part of the tree, and write it for people; UserMistake for an id it does not have."""
     unknown = [taxonomy_id for taxonomy_id in context.taxonomy_ids if taxonomy_id not in nodes]
     if nodes and unknown:
         raise UserMistake(
@@ -219,11 +223,16 @@ def _read_tree(nodes: dict[int, TaxonomyNode], context: Context) -> changes.Taxo
         }
         for node in nodes.values()
     )
-    below = [i for taxonomy_id in context.taxonomy_ids for i in _descend(taxonomy_id, rows)]
+    below = list(dict.fromkeys(i for taxonomy_id in context.taxonomy_ids for i in _descend(taxonomy_id, rows)))
     leaves = {row["id"] for row in rows if not row["children_ids"]}
     if rows:
         context.files.write_ids(below, [i for i in below if i in leaves])
-    return changes.TaxonomyRead(rows, context.now())
+    kept = tuple(row for row in rows if row["id"] in set(below))
+    return _tree_read(kept, tuple(sorted(set(nodes) - set(below))), context)
+
+
+def _tree_read(nodes: tuple[dict[str, Any], ...], other_ids: tuple[int, ...], context: Context) -> changes.TaxonomyRead:
+    return changes.TaxonomyRead(nodes, other_ids, context.taxonomy_ids, context.now())
 
 
 def _planned_spans(context: Context) -> list[Span]:
@@ -243,9 +252,12 @@ def _planned_spans(context: Context) -> list[Span]:
     return plan.revise(spans, counts, prices, cap_offset())
 
 
+def _tree() -> Mapping[str, Any]:
+    return state.load("taxonomy") or {}
+
+
 def _nodes() -> list[dict[str, Any]]:
-    tree = state.load("taxonomy")
-    return list(tree["nodes"]) if isinstance(tree, dict) else []
+    return list(_tree().get("nodes", ()))
 
 
 def _subtree(taxonomy_id: int) -> list[int]:

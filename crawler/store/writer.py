@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 from crawler import changes
@@ -16,7 +17,7 @@ def write(wanted: Iterable[changes.Change]) -> None:
 
 
 def _write_taxonomy(change: changes.TaxonomyRead) -> None:
-    state.save("taxonomy", {"nodes": [dict(node) for node in change.nodes], "read_at": change.at})
+    state.save("taxonomy", asdict(change))
 
 
 def _write_cap(change: changes.CapLearned) -> None:
