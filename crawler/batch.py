@@ -37,6 +37,7 @@ def read_batch(context: Context, listing_ids: Sequence[int], wanted_anyway: bool
     except MissingListings as missing:
         if missing.ids or len(listing_ids) == 1:
             return _gone(context, missing.ids or tuple(listing_ids))
+        # A 404 that names nobody: halves find the one.
         return halved(listing_ids)
     except ItemTrouble as trouble:
         return give_up(context, listing_ids, str(trouble))
@@ -84,6 +85,7 @@ def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
 
 def _details(context: Context, listing_ids: Sequence[int], batch: ListingBatch, wanted_anyway: bool) -> BatchRead:
     rows = index.find([record.listing_id for record in batch.listings])
+    # An answer may hold what nobody asked for; the order is not promised either.
     asked = {record.listing_id: record for record in batch.listings if record.listing_id in set(listing_ids)}
     listings, failures = [], dict(batch.unreadable)
     for record in asked.values():
@@ -117,6 +119,7 @@ def _detailed(
     context: Context, record: ListingRecord, shop_id: int, row: IndexedListing | None, wanted_anyway: bool
 ) -> changes.DetailedListing:
     wanted = wanted_anyway or is_wanted(record.when_made)
+    # A missing state is no sign of being gone, so it counts as active.
     idle_count = 0 if record.state in ACTIVE else (row.idle_count if row else 0) + 1
     had_images = row.image_count if row else 0
     return changes.DetailedListing(

@@ -177,6 +177,7 @@ def _at_work(parts: Parts) -> Iterator[None]:
     write_dump = partial(dumps.write_dump, parts.home.checkpoints, parts.freshness, parts.clock, secrets)
     with single_instance(parts.home.lock, parts.clock):
         set_up_logs(parts.home.logs, "crawler", secrets, parts.console)
+        # Only with the lock in hand: a second start must not remove the file that is meant for the first.
         parts.stop.clear_old_files()
         parts.stop.on_dump = lambda: log.info("Dump written to %s.", write_dump())
         with parts.stop.signals():

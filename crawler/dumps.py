@@ -59,6 +59,7 @@ def check_fits(position: Position) -> None:
 def _write(folder: Path, told: dict[str, Any], clock: Clock, secrets: Sequence[str]) -> Path:
     stamp = iso(clock.now()).replace(":", "").replace("-", "")
     path = folder / f"state-{stamp}.json"
+    # Two dumps within a second must both be kept.
     number = 1
     while path.exists():
         number += 1

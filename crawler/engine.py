@@ -105,6 +105,7 @@ class Engine:
         try:
             outcome = STEPS[self.position.state](self.position, self._context)
         except QuotaSpent as spent:
+            # Calls made ahead met the same end: asked for later, they would raise it again.
             self._context.client.forget()
             outcome = self._until_quota(spent)
         except ServerTrouble as trouble:
@@ -118,6 +119,7 @@ class Engine:
 
     def _commit(self, outcome: Outcome) -> None:
         position, cycle = self._next(outcome)
+        # The calls are drained before the transaction: one that is sent while it runs belongs to the next.
         calls = self._ledger.drain()
         try:
             with self._transaction():
@@ -130,6 +132,7 @@ class Engine:
         except BaseException:
             self._ledger.restore(calls)
             raise
+        # Only now that the database has moved: an exception before this leaves both where they were.
         self._machine.fire(outcome.event, outcome.resume)
         if position.state != self.position.state:
             log.info("%s → %s (%s)", self.position.state, position.state, outcome.event)
@@ -143,6 +146,7 @@ class Engine:
         cycle = self._context.cycle
         if outcome.event == "woke":
             cycle = Cycle(cycle.number + 1, now)
+        # entered_at tells since when a state lasts, so a step within it keeps it.
         entered_at = self.position.entered_at if target == self.position.state else iso(now)
         return Position(target, outcome.cursor, cycle.number, entered_at), cycle
 
@@ -157,6 +161,7 @@ class Engine:
         self._trouble.attempts += 1
         self.store_calls()
         without = WITHOUT.get(self.position.state)
+        # A bad item is left out at the second failure; several in a row look like an outage, which is waited for.
         patience = SKIP_ATTEMPTS if self._trouble.skips < SKIPS_IN_A_ROW else STUBBORN_ATTEMPTS
         if without and self._trouble.attempts >= patience and self._server_is_alive():
             outcome = without(self.position, self._context, trouble, self._trouble.attempts)

@@ -58,6 +58,7 @@ def piece_count(count: int, sample_size: int, cap_offset: int) -> int:
     reach = cap_rows(cap_offset)
     for pieces in range(2, MOST_PIECES):
         share = 1 / pieces
+        # The standard error of a quantile of a sample of this size.
         error = math.sqrt(share * (1 - share) / max(sample_size, 1))
         if count * (share + 2 * error) <= reach:
             return pieces
@@ -69,6 +70,7 @@ def cut(span: Span, prices: Sequence[float], pieces: int) -> list[Span]:
     inside = sorted(price for price in prices if _within(price, span))
     wanted = [inside[len(inside) * part // pieces] for part in range(1, pieces)] if inside else []
     breaks = _usable(span, (_unpopular(price) for price in wanted))
+    # All known prices are one: cut around it, so that the next look has it alone.
     if not breaks and inside:
         breaks = _usable(span, (_unpopular(inside[-1]), round(inside[len(inside) // 2] + 0.03, 2)))
     if not breaks:

@@ -98,6 +98,7 @@ def step(here: Walk, context: Context) -> Outcome:
         read = _read_tree(nodes, context)
         return Outcome("advanced", here.cursor(), (read,), "categories")
     spans = _planned_spans(context)
+    # The ids of the rows are not known before they are stored: the next step asks the plan which is first.
     begun = replace(here, taxonomy_id=spans[0].taxonomy_id, min_price=spans[0].min_price, max_price=spans[0].max_price)
     return Outcome("advanced", begun.cursor(), (changes.PlanMade(context.cycle.number, tuple(spans)),), "plan")
 
@@ -141,6 +142,7 @@ def split(
     prices = known + shown
     pieces = plan.cut(span, prices, plan.piece_count(count, len(prices), cap))
     note = f"{count} rows, cut into {len(pieces)}"
+    # No cut is left: one price, or so narrow a range that it is as good as one.
     if len(pieces) == 1:
         children = [node for node in _nodes() if node["id"] == here.taxonomy_id]
         below = children[0]["children_ids"] if children else ()

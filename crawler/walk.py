@@ -90,6 +90,7 @@ def is_doubtful(walk: Walk, rows: int, count: int, unreadable: int) -> bool:
 
 def next_walk(walk: Walk, count: int) -> Walk | None:
     """Return the walk at the page after this one, which reported `count`; None where that was the last page."""
+    # Oldest first, rows that go leave a gap at the front, where the walk has been: nothing slips through.
     drop = (walk.count or count) - count if walk.sort_order == "desc" else 0
     if drop > _overlap(walk, walk.count) and walk.rewinds < _patience(walk, count):
         offset, rewinds = max(0, walk.offset - drop - OVERLAP_ROWS), walk.rewinds + 1
@@ -129,6 +130,7 @@ def certify(walk: Walk, distinct_rows: int, last_count: int, cap_offset: int) ->
     """
     expected = min(walk.first_count if walk.first_count is not None else last_count, last_count)
     tolerance = math.ceil(expected * TOLERANCE_SHARE) + TOLERANCE_ROWS
+    # Two walks share this price, and neither can know how many rows the other has seen.
     if walk.forced:
         reached = 2 * cap_rows(cap_offset)
         note = f"one price, walked in both orders: {min(last_count, reached)} of {last_count} within reach"

@@ -49,6 +49,7 @@ def open_database(url: str, home: Path, models: Sequence[type[Model]], migration
             path.parent.mkdir(parents=True, exist_ok=True)
             database = SqliteDatabase(str(path), pragmas=PRAGMAS, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
         database.connect()
+        # Binding is how Peewee models find their database; each process has one.
         database.bind(models)
         _migrate(database, migrations)
     except (PeeweeException, sqlite3.Error, OSError) as error:

@@ -22,6 +22,7 @@ def write_whole(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+            # mkstemp makes files that only their owner may read; these are for everybody on the machine.
             Path(aside).chmod(0o644)
             Path(aside).replace(path)
         except BaseException:

@@ -66,5 +66,6 @@ def is_running(lock_path: Path) -> bool:
         lock.acquire()
     except (Timeout, OSError):
         return True
+    # Held for a moment only; a start is patient for longer than that.
     lock.release()
     return False

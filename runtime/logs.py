@@ -42,6 +42,7 @@ def redact(text: str, secrets: Sequence[str]) -> str:
 def set_up_logs(folder: Path, name: str, secrets: Sequence[str], console: Console) -> None:
     """Send log lines to `folder/name.log` (rotating) and to the console, warnings of libraries included."""
     root = logging.getLogger()
+    # Handlers of an earlier set-up would write every line twice.
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()

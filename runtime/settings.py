@@ -124,6 +124,7 @@ def load_settings(root: Path, environment: Mapping[str, str] | None = None) -> S
     home = Path(environment.get("CRAWLER_HOME") or str(first.get("CRAWLER_HOME") or root)).expanduser()
     home = home if home.is_absolute() else root / home
     values = first if home == root else {**first, **_read_files(home)}
+    # An empty value counts as not set, as shells and service files write it.
     values |= {name: environment[name] for name in names if environment.get(name)}
     values["CRAWLER_HOME"] = home
     try:

@@ -89,6 +89,7 @@ class Stop:
             self.ask(signal.Signals(number).name)
 
         def dump(number: int, frame: FrameType | None) -> None:
+            # Not here: a handler may interrupt a transaction.
             self._dump_wanted.set()
 
         handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {

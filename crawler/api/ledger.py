@@ -44,6 +44,7 @@ class Ledger:
             at = day.next_call_at(self.quota, self._usage(now), now)
             if at > now:
                 raise QuotaSpent(at, f"The day's calls are spent: {day.in_words(self.quota, self._usage(now), now)}.")
+            # A minute is fine enough for a sliding day and keeps its length below 2,880 entries.
             minute = now - now % MINUTE
             if self._minutes and self._minutes[-1][0] == minute:
                 self._minutes[-1][1] += 1

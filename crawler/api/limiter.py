@@ -96,6 +96,7 @@ class SlotFile:
     def _write(self, slots: Slots) -> None:
         if self._path is None:
             return
+        # Renamed into place: a process killed while it writes must not leave half a file.
         aside = self._path.with_suffix(f".{os.getpid()}")
         aside.write_text(json.dumps({"calls": slots.calls, "not_before": slots.not_before}), encoding="utf-8")
         aside.replace(self._path)
@@ -115,6 +116,7 @@ class Limiter:
 
     def wait_for_turn(self) -> float:
         """Wait until a call may go and return the moment it is sent; raises Stopped when asked to stop."""
+        # Taken under the lock, waited for outside it: workers queue up for moments, not for the lock.
         reserved: list[float] = []
         with self._lock:
             self._slots.update(lambda slots: reserved.append(self._reserve(slots)))

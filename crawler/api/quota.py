@@ -79,6 +79,7 @@ def available(quota: Quota, usage: Usage, now: float) -> int | None:
     usage = list(usage)
     if quota.remaining is not None and now < quota.heard_at + DAY_SECONDS + MINUTE:
         since = sum(count for minute, count in usage if minute > quota.heard_at)
+        # Calls that were in the window when the server spoke and have left it since.
         back = sum(count for minute, count in usage if quota.heard_at < minute + MINUTE + DAY_SECONDS <= now)
         left = quota.remaining - since + back
         left = min(left, quota.limit) if quota.limit is not None else left
@@ -113,5 +114,6 @@ def _comes_back(quota: Quota, usage: Usage, now: float) -> float:
     for minute, count in sorted(usage):
         back_at = minute + MINUTE + DAY_SECONDS
         if back_at > now and missing > 0:
+            # A whole minute comes back at once: its last call is a day old only at its end.
             when, missing = back_at, missing - count
     return when if when is not None else quota.heard_at + BLIND_WAIT_SECONDS

@@ -17,6 +17,7 @@ from crawler.api.fields import read_flag, read_integer, read_json_array, read_li
 ADDRESS = re.compile(r"/il/([0-9a-f]+)/([0-9]{1,18})/il_[0-9a-zA-Z]+\.\2_([0-9A-Za-z]+)\.jpg(\?.*)?$")
 PLAIN_PREFIX = re.compile(r"^https?://[^/]+(?:/[0-9]+/r)?/il/")
 MISSING_IDS = re.compile(r"Missing listing_ids:\s*([0-9,\s]+)")
+LAST_RANK = 1_000_000  # of an image that has none
 IMAGE_SIZES = ("url_570xN", "url_fullxfull", "url_170x135", "url_75x75")
 Record = TypeVar("Record")
 
@@ -269,6 +270,7 @@ def parse_images(rows: Any) -> tuple[ImageRecord, ...]:
     rows = rows.get("results") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise Unreadable("the images are no list")
+    # The first mention of an image wins, and the order of the answer is kept.
     images, _ = _each(rows, parse_image)
     return tuple({image.image_id: image for image in reversed(images)}.values())[::-1]
 
@@ -289,9 +291,6 @@ def primary_image_id(images: tuple[ImageRecord, ...]) -> int | None:
     if not images:
         return None
     return min(images, key=lambda image: image.rank if image.rank is not None else LAST_RANK).image_id
-
-
-LAST_RANK = 1_000_000
 
 
 def parse_review_page(payload: Any, shop_id: int) -> ReviewPage:
@@ -325,6 +324,7 @@ def parse_taxonomy(payload: Any) -> dict[int, TaxonomyNode]:
     """Return all nodes of a taxonomy answer by id, however deep they are nested."""
     _, results = _count_and_results(payload)
     nodes: dict[int, TaxonomyNode] = {}
+    # A list instead of recursion: a hostile answer may be nested deeper than Python recurses.
     waiting: list[tuple[Any, int | None]] = [(row, None) for row in results]
     while waiting:
         row, parent_id = waiting.pop()
@@ -396,5 +396,6 @@ def _optional(value: Any, parse: Callable[[Any], Record]) -> Record | None:
 
 
 def _stand_in(*parts: int | None) -> int:
+    # Negative, so that it can never be a transaction_id that the API gives.
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return -(int.from_bytes(digest[:7], "big") + 1)

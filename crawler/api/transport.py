@@ -80,6 +80,7 @@ class Transport:
                 return parse(self._attempt(request))
             except Unreadable as reason:
                 unreadable += 1
+                # JSON without sense may be a passing fault of the server, so it gets a few tries, but not a minute.
                 if unreadable == UNREADABLE_TRIES:
                     raise ItemTrouble(f"{request.endpoint}: {reason}") from reason
                 wait, trouble = next(waits), str(reason)
@@ -147,6 +148,7 @@ class Transport:
         daily = "daily" in error.lower() or (retry_after or 0) >= DAILY_RETRY_SECONDS
         if daily or answer.headers.get("x-remaining-today") == "0":
             return self._ledger.refuse(retry_after)
+        # The server counts calls of the whole key, so all workers hold, not only the one that was told.
         wait = float(retry_after or 1)
         self._limiter.hold(wait)
         return CanHeal(f"HTTP 429: {error}", wait)
@@ -154,6 +156,7 @@ class Transport:
     def _refused(self, request: Request, answer: WireAnswer, error: str) -> Exception:
         """Return what a 403 means: a ping tells a dead key from one thing that may not be read."""
         about_key = any(word in error.lower() for word in KEY_WORDS)
+        # Etsy answers 403 for dead keys, gateways also for things of their own: the ping has only the key to judge.
         ping = answer.status if request is PING else self._ping_status()
         if ping in (401, 403) or (ping == 404 and about_key):
             return KeyRefused(

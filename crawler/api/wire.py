@@ -68,7 +68,9 @@ class HttpWire:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
+            # A session is not promised to be safe among threads, so each has its own.
             session = requests.Session()
+            # A proxy or netrc of the environment must not see or replace the key.
             session.trust_env = False
             session.headers.update(self._headers)
             for scheme in ("http://", "https://"):
@@ -78,6 +80,7 @@ class HttpWire:
 
     def _read(self, answer: requests.Response) -> bytes:
         """Return the whole body; a body that drips on for ever is cut off."""
+        # The read timeout is per piece: a body that comes byte by byte would never meet it.
         deadline = self._clock.monotonic() + WHOLE_SECONDS
         parts, size = [], 0
         for part in answer.iter_content(CHUNK_BYTES):

@@ -62,6 +62,7 @@ def _after_page(visit: Visit, page: ReviewPage, context: Context) -> Outcome:
     seen = changes.ReviewsSeen(page.reviews, context.now())
     if not page.reviews or visit.offset >= count:
         return _done(visit, context, (seen,))
+    # Offsets end; from there on the window of time moves back instead.
     if visit.offset > MOST_OFFSET and times:
         visit = replace(visit, offset=0, until=min(times))
     return Outcome("advanced", asdict(visit), (seen,), "reviews", {"reviews": len(page.reviews)})

@@ -24,6 +24,7 @@ def step(position: Position, context: Context) -> Outcome | None:
             advice="Put an earlier position back with `python run.py restore checkpoints/state-….json`.",
         ) from error
     if left > 0:
+        # Monotonic time stands still while a Mac sleeps; `until` is wall time.
         context.stop.pause(min(left, LONGEST_WAIT))
         return None
     if resume is not None:

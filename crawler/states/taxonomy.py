@@ -31,6 +31,7 @@ def step(position: Position, context: Context) -> Outcome:
         if located is None:
             return planning.finish(context)
         here = located
+    # Where answers are slow, several batches' worth of due listings keep the calls ahead certain.
     pool = max(1, context.client.depth) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
     due_ids = index.due_seen(context.due(), pool + PAGE_ROWS)
     context.client.offer(_ahead(here, due_ids, pool))

@@ -33,6 +33,7 @@ def step(position: Position, context: Context) -> Outcome:
     found = CHECKS[check](audited.get("after", 0), STRETCH, context.due())
     _note(audited, check, found)
     rounds = audited.get("repairs", 0)
+    # After two rounds the rest is told in the report: what two rounds could not mend, a third will not.
     repairs = _repairs(check, found, context, rounds) if rounds < MOST_REPAIRS else None
     audited["queued"] = audited.get("queued", False) or repairs is not None
     following = [*checks[checks.index(check) + 1 :], "report"]

@@ -117,6 +117,7 @@ def _write_images(images: Sequence[tuple[int, tuple[ImageRecord, ...]]]) -> None
         for image in told:
             key = (listing_id, image.image_id)
             rows[key] = _image_row(listings[listing_id], image, image.image_id == primary)
+    # Compared first: at a refresh hardly any image has changed, and nothing is written for the others.
     left = [key for key, row in old.items() if key not in rows and row["is_primary"]]
     changed = [row for key, row in rows.items() if key not in old or not row.items() <= old[key].items()]
     for key in left:

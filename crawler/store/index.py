@@ -148,6 +148,7 @@ def totals() -> dict[str, int]:
 
 
 def _seen_row(row: SearchRow, old: IndexedListing | None, change: PageSeen) -> dict[str, Any]:
+    # A key may be missing from one answer: what an earlier one told still holds.
     when_made = row.when_made if row.when_made is not None else (old.when_made if old else None)
     wanted = is_wanted(when_made)
     return {

@@ -43,6 +43,7 @@ def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
     dynamic = [{"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops]
     bulk.insert_new(ShopDynamic, dynamic)
     for shop in shops:
+        # A visit that is due already stays due, whatever the figures say now.
         due = {IndexedShop.review_due: 1} if shop.review_due else {}
         IndexedShop.update(
             {

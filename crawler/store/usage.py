@@ -25,6 +25,7 @@ def write(calls: Iterable[CallsMade]) -> None:
             ApiUsage.endpoint == made.endpoint,
         )
         added = {ApiUsage.request_count: ApiUsage.request_count + made.count}
+        # One row a call would be a row for every request of a crawl that lasts for months.
         if not ApiUsage.update({**added, ApiUsage.rate_limit_remaining: made.remaining}).where(*row).execute():
             ApiUsage.create(
                 service=SERVICE,
