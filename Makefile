@@ -12,7 +12,7 @@ run: .venv/run
 	$(BIN)/python run.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: .venv/dev
 	$(BIN)/ruff check $(PACKAGES)
