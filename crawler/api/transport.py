@@ -24,6 +24,7 @@ LEAST_ATTEMPTS = 4  # also where each of them takes half a minute to fail
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
 UNREADABLE_TRIES = 3
 DAILY_RETRY_SECONDS = 3600.0  # a retry-after this long is never about one second
+NOBODYS_OWN = ("findAllListingsActive", "getListingsByListingIds", "getBuyerTaxonomyNodes")  # open to every key
 KEY_WORDS = ("api key", "x-api-key", "api_key", "shared secret", "keystring")
 Parsed = TypeVar("Parsed")
 log = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ class CanHeal(Exception):
         self.wait_seconds = wait_seconds
 
 
+class KeyDoubted(CanHeal):
+    """The key was refused, and a ping was not: passing trouble, unless it goes on."""
+
+
 class Transport:
     """Makes calls, one at a time per thread.
 
@@ -62,7 +67,6 @@ class Transport:
         self._clock = clock
         self._stop = stop
         self.latency_seconds = 0.0
-        self.retries = 0
 
     def send(self, request: Request, parse: Callable[[Any], Parsed]) -> Parsed:
         """Return the parsed answer.
@@ -75,7 +79,7 @@ class Transport:
         deadline = self._clock.monotonic() + PATIENCE_SECONDS
         attempts = unreadable = 0
         while True:
-            attempts += 1
+            attempts, doubted = attempts + 1, False
             try:
                 return parse(self._attempt(request))
             except Unreadable as reason:
@@ -85,9 +89,11 @@ class Transport:
                     raise ItemTrouble(f"{request.endpoint}: {reason}") from reason
                 wait, trouble = next(waits), str(reason)
             except CanHeal as failure:
+                doubted = isinstance(failure, KeyDoubted)
                 wait, trouble = failure.wait_seconds or next(waits), str(failure)
-            self.retries += 1
             if attempts >= LEAST_ATTEMPTS and self._clock.monotonic() + wait > deadline:
+                if doubted:
+                    raise _key_refused(trouble)
                 raise ServerTrouble(f"{request.endpoint}: {trouble}", endpoint=request.endpoint)
             log.warning("%s: %s; trying again in %.1f s", request.endpoint, trouble, wait)
             self._stop.pause(wait)
@@ -155,16 +161,15 @@ class Transport:
 
     def _refused(self, request: Request, answer: WireAnswer, error: str) -> Exception:
         """Return what a 403 means: a ping tells a dead key from one thing that may not be read."""
-        about_key = any(word in error.lower() for word in KEY_WORDS)
+        about_key = request.endpoint in NOBODYS_OWN or any(word in error.lower() for word in KEY_WORDS)
         # Etsy answers 403 for dead keys, gateways also for things of their own: the ping has only the key to judge.
         ping = answer.status if request is PING else self._ping_status()
         if ping in (401, 403) or (ping == 404 and about_key):
-            return KeyRefused(
-                f"The API refuses the key (HTTP {answer.status}: {error}).",
-                advice="Check ETSY_API_KEY and ETSY_SHARED_SECRET, and the key's state at etsy.com/developers.",
-            )
-        if about_key or ping not in (200, 404):
+            return _key_refused(f"HTTP {answer.status}: {error}")
+        if ping not in (200, 404):
             return CanHeal(f"HTTP {answer.status}: {error}")
+        if about_key:
+            return KeyDoubted(f"HTTP {answer.status}: {error}")
         return ItemTrouble(f"{request.endpoint}: HTTP {answer.status}: {error}", status=answer.status)
 
     def _ping_status(self) -> int:
@@ -175,6 +180,13 @@ class Transport:
 
 
 TRANSIENT = (301, 302, 303, 307, 308, 408, 425)
+
+
+def _key_refused(reason: str) -> KeyRefused:
+    return KeyRefused(
+        f"The API refuses the key ({reason}).",
+        advice="Check ETSY_API_KEY and ETSY_SHARED_SECRET, and the key's state at etsy.com/developers.",
+    )
 
 
 def _json(answer: WireAnswer) -> Any:

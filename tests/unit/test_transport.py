@@ -65,8 +65,8 @@ class Line:
         limiter = Limiter(self.clock, self.stop, lambda: 5.0, SlotFile(None))
         self.transport = Transport(self.server, limiter, self.ledger, self.clock, self.stop)
 
-    def send(self, parse: Callable[[Any], Any] = lambda payload: payload) -> Any:
-        return self.transport.send(ASKED, parse)
+    def send(self, parse: Callable[[Any], Any] = lambda payload: payload, request: Request = ASKED) -> Any:
+        return self.transport.send(request, parse)
 
 
 HEALS: list[Said] = [
@@ -161,6 +161,16 @@ def test_one_thing_that_may_not_be_read_is_that_thing_s_trouble_where_a_ping_is_
         line.send()
     assert trouble.value.status == 403
     assert line.server.calls == 1
+
+
+def test_a_key_that_searches_go_on_refusing_is_refused_though_a_ping_is_answered() -> None:
+    search = Request("findAllListingsActive", "/listings/active")
+    line = Line(said(403, "Forbidden"))
+    began = line.clock.monotonic()
+    with pytest.raises(KeyRefused):
+        line.send(request=search)
+    assert line.server.calls >= 4
+    assert line.clock.monotonic() - began <= PATIENCE_SECONDS + 1
 
 
 def test_a_403_about_the_key_heals_where_a_ping_is_answered() -> None:
