@@ -136,6 +136,8 @@ class Engine:
         self._machine.fire(outcome.event, outcome.resume)
         if position.state != self.position.state:
             log.info("%s → %s (%s)", self.position.state, position.state, outcome.event)
+            if position.state == "SLEEP":
+                self._context.client.forget()  # an answer from before days of sleep must not pass for a new one
         self.position = position
         self._context = replace(self._context, cycle=cycle)
 

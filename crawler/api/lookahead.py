@@ -30,7 +30,8 @@ class Lookahead:
         self._stop = stop
         self._workers = workers
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]]] = queue.SimpleQueue()
-        self._ahead: dict[Request, Future[Any]] = {}
+        self._ahead: dict[Request, tuple[Future[Any], int]] = {}
+        self._asked = 0
         for number in range(workers):
             threading.Thread(target=self._work, name=f"call-{number}", daemon=True).start()
 
@@ -54,9 +55,10 @@ class Lookahead:
         """Return the answer, at once where it was called ahead; raises what Transport.send raises."""
         if not self._workers:
             return self._transport.send(request, parse)
+        self._drop_unclaimed()
         if request not in self._ahead:
             self._begin(request, parse)
-        future = self._ahead[request]
+        future, _ = self._ahead[request]
         while not future.done():
             self._stop.attend()
             wait([future], SLICE_SECONDS)
@@ -67,9 +69,16 @@ class Lookahead:
         """Drop what was called ahead and will not be asked for."""
         self._ahead.clear()
 
+    def _drop_unclaimed(self) -> None:
+        """Forget answers that were expected to be asked for long ago: they grow stale and take up the window."""
+        self._asked += 1
+        for request, (_, born) in list(self._ahead.items()):
+            if self._asked - born > 2 * WINDOW:
+                del self._ahead[request]
+
     def _begin(self, request: Request, parse: Callable[[Any], Any]) -> None:
         future: Future[Any] = Future()
-        self._ahead[request] = future
+        self._ahead[request] = (future, self._asked)
         self._jobs.put(((request, parse), future))
 
     def _work(self) -> None:

@@ -1,0 +1,110 @@
+"""Calls made ahead: each is made once, used when asked for, dropped when it is not; a stop is heard while waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from crawler.api.ledger import Ledger
+from crawler.api.limiter import Limiter, SlotFile
+from crawler.api.lookahead import WINDOW, Job, Lookahead
+from crawler.api.quota import Quota
+from crawler.api.transport import Request, Transport
+from crawler.api.wire import WireAnswer
+from runtime.clock import SystemClock
+from runtime.errors import Stopped
+from runtime.stop import Stop
+
+
+class Echo:
+    """Plays the server: answers with the path; holds back what the test holds back."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.arrived = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+
+    def get(self, path: str, params: Mapping[str, str]) -> WireAnswer:
+        self.asked[path] += 1
+        self.arrived.set()
+        assert self.open.wait(30)
+        return WireAnswer(200, {}, f'"{path}"'.encode())
+
+
+class Line:
+    def __init__(self, latency_seconds: float) -> None:
+        clock = SystemClock()
+        self.server = Echo()
+        self.stop = Stop(clock, ())
+        limiter = Limiter(clock, self.stop, lambda: 1000.0, SlotFile(None))
+        transport = Transport(self.server, limiter, Ledger(clock, Quota(), []), clock, self.stop)
+        transport.latency_seconds = latency_seconds
+        self.ahead = Lookahead(transport, self.stop)
+
+    def get(self, name: int) -> Any:
+        return self.ahead.get(*job(name))
+
+
+def job(name: int) -> Job:
+    return Request("getShop", f"/{name}"), lambda payload: payload
+
+
+@pytest.fixture
+def slow() -> Iterator[Line]:
+    line = Line(latency_seconds=100.0)
+    yield line
+    line.server.open.set()
+
+
+def test_what_was_called_ahead_is_called_once_and_used_in_the_order_of_asking(slow: Line) -> None:
+    slow.ahead.offer(job(name) for name in range(WINDOW))
+    assert [slow.get(name) for name in reversed(range(WINDOW))] == [f"/{name}" for name in reversed(range(WINDOW))]
+    assert slow.server.asked == Counter(f"/{name}" for name in range(WINDOW))
+
+
+def test_no_more_is_called_ahead_than_the_window(slow: Line) -> None:
+    slow.ahead.offer(job(name) for name in range(50))
+    for name in range(WINDOW):
+        slow.get(name)
+    assert sum(slow.server.asked.values()) == WINDOW
+
+
+def test_nothing_is_called_ahead_where_answers_come_at_once() -> None:
+    line = Line(latency_seconds=0.0)
+    line.ahead.offer(job(name) for name in range(50))
+    line.get(50)
+    assert line.server.asked == Counter({"/50": 1})
+
+
+def test_an_answer_that_nobody_asked_for_in_time_is_not_used_any_more(slow: Line) -> None:
+    slow.ahead.offer([job(0)])
+    assert slow.server.arrived.wait(30)
+    for name in range(1, 2 * WINDOW + 2):
+        slow.get(name)
+    slow.get(0)
+    assert slow.server.asked["/0"] == 2
+
+
+def test_what_is_forgotten_is_called_again(slow: Line) -> None:
+    slow.ahead.offer([job(0)])
+    assert slow.server.arrived.wait(30)
+    slow.ahead.forget()
+    slow.get(0)
+    assert slow.server.asked["/0"] == 2
+
+
+def test_a_stop_is_heard_while_an_answer_is_waited_for(slow: Line) -> None:
+    slow.server.open.clear()
+
+    def stop_once_called() -> None:
+        assert slow.server.arrived.wait(30)
+        slow.stop.ask("the test")
+
+    threading.Thread(target=stop_once_called).start()
+    with pytest.raises(Stopped):
+        slow.get(0)
