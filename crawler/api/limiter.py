@@ -2,8 +2,8 @@
 
 Calls are spaced, not sent in bursts. What counts is when a call arrives at the server, which lies between
 sending and answer. Where answers usually come quickly, the answer is taken as the bound, so that a stall on
-the way brings no sixth call into a second; where they are usually slow, most of the time is the server's, and
-a stall of LONGEST_STALL is reckoned with.
+the way brings no sixth call into a second; where they are usually slow, the usual time is the server's and what
+is over it counts as a stall, as far as it can be told from answers that just differ.
 The moments of the last calls are kept in a small file per key, on the monotonic clock that all processes
 share until the next boot: a process started right after another was killed keeps its distance too.
 """
@@ -30,7 +30,8 @@ from runtime.stop import Stop
 SPARE = 0.02  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
 QUICK_SECONDS = 0.1  # answers that usually take less than this bound their call's arrival
 REMEMBERED = 9
-LONGEST_STALL = 0.05
+STEADY_SECONDS = 0.05  # slow answers that differ less than this are the server's usual time, what is over is a stall
+SLOW_SPARE, LONGEST_STALL = 0.04, 0.08
 STEP_SECONDS, WIDEST_SECONDS = 0.005, 0.1  # spacing grows by a step with each 429 of the second
 log = logging.getLogger(__name__)
 
@@ -131,11 +132,11 @@ class Limiter:
         now = self._clock.monotonic()
         with self._lock:
             self._latencies.append(now - sent)
-            latest = now
-            if median(self._latencies) > QUICK_SECONDS:
-                stalled = now - sent - min(self._latencies)
-                latest = sent + max(SPARE, min(stalled, LONGEST_STALL))
-        self._settle(sent, sent, latest)
+            usual, least = median(self._latencies), min(self._latencies)
+        stalled = now - sent - least
+        if usual > QUICK_SECONDS and usual - least > STEADY_SECONDS:
+            stalled = min(stalled, LONGEST_STALL)  # answers differ that much by themselves
+        self._settle(sent, sent, now if usual <= QUICK_SECONDS else sent + max(SLOW_SPARE, stalled))
 
     def hold(self, seconds: float) -> None:
         """Let no call go for that long, in any process, and space calls a little wider from now on."""
