@@ -28,7 +28,7 @@ from runtime.clock import Clock
 from runtime.stop import Stop
 
 SPARE = 0.02  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
-QUICK_SECONDS = 0.1  # answers that usually take less than this bound their call's arrival
+QUICK_SECONDS = 0.25  # answers that usually take less than this bound their call's arrival
 REMEMBERED = 9
 STEADY_SECONDS = 0.05  # slow answers that differ less than this are the server's usual time, what is over is a stall
 SLOW_SPARE, LONGEST_STALL = 0.04, 0.08
