@@ -27,6 +27,7 @@ class Watch:
         self._freshness = freshness
         self._clock = clock
         self._counts: Counter[str] = Counter()
+        self._last_step = ""
         self._calls: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)])
         self._images: Mapping[str, int] = {"queued": 0, "done": 0}
         self._images_at = float("-inf")
@@ -35,6 +36,7 @@ class Watch:
         """Take in one step; show the standing where it is time."""
         if outcome is not None:
             self._counts.update(outcome.counts)
+            self._last_step = outcome.said or outcome.event
         if self._progress.due():
             self._progress.show(self._values(position))
 
@@ -45,6 +47,7 @@ class Watch:
         if standing:
             values["intervals"] = f"{standing.intervals_done} of {standing.intervals_total} done"
             values["due"] = f"{standing.due_listings:,} listings, {standing.due_reviews:,} shops' reviews"
+        values["last step"] = self._last_step or "none yet"
         names = ("seen", "new", "updated", "removed", "failed", "reviews")
         values["this run"] = ", ".join(f"{self._counts[name]:,} {name}" for name in names)
         values["calls"] = f"{self._ledger.total:,}, {self._rate():.1f} a second"
