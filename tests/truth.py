@@ -10,6 +10,17 @@ from typing import Any
 from sandbox import Sandbox
 from sandbox.taxonomy import DESCENDANTS, FURNITURE
 
+COLLECTED_TABLES = (
+    "shops",
+    "shops_dynamic",
+    "listings",
+    "listings_dynamic",
+    "reviews",
+    "image_status",
+    "indexed_listings",
+    "indexed_shops",
+    "failed_items",
+)
 Rows = Callable[..., list[tuple[Any, ...]]]
 STATIC = [
     "listing_id",

@@ -18,22 +18,11 @@ from sandbox import Fault, Sandbox, SandboxSettings
 from sandbox.faults import EFFECTS
 from sandbox.taxonomy import DESCENDANTS, FURNITURE
 from tests.rig import WEEK, Rig, SandboxWire, VirtualClock
-from tests.truth import differences, is_wanted
+from tests.truth import COLLECTED_TABLES, differences, is_wanted
 
 SMALL: dict[str, Any] = {"seed": 11, "listings": 230, "shops": 12, "reviews_per_shop": 40.0}
 DATA_ENDPOINTS = ("findAllListingsActive", "getListingsByListingIds", "getReviewsByShop", "getBuyerTaxonomyNodes")
 MOST_CALLS = 1_500
-TABLES = (
-    "shops",
-    "shops_dynamic",
-    "listings",
-    "listings_dynamic",
-    "reviews",
-    "image_status",
-    "indexed_listings",
-    "indexed_shops",
-    "failed_items",
-)
 
 
 class CountedWire(SandboxWire):
@@ -87,7 +76,7 @@ def review_pages(sandbox: Sandbox) -> int:
 def contents(rig: Rig) -> dict[str, list[tuple[Any, ...]]]:
     """Return everything that was collected, but when it was."""
     told = {}
-    for table in TABLES:
+    for table in COLLECTED_TABLES:
         names = [row[1] for row in rig.rows(f"PRAGMA table_info({table})")]
         kept = ", ".join(name for name in names if name != "snapshot_timestamp" and not name.endswith("_at"))
         told[table] = sorted(rig.rows(f"SELECT {kept} FROM {table}"), key=repr)

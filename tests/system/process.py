@@ -17,6 +17,7 @@ from typing import Any
 
 from sandbox import Sandbox, SandboxServer
 from sandbox.answer import Call
+from tests.truth import COLLECTED_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYSTRING, SECRET = "kq7w2zp9mh4x", "vt3r8ybn6d"
@@ -235,18 +236,7 @@ def is_moment(column: str) -> bool:
     return column.endswith("_at") or column == "snapshot_timestamp"
 
 
-TABLES = (
-    "shops",
-    "shops_dynamic",
-    "listings",
-    "listings_dynamic",
-    "reviews",
-    "image_status",
-    "intervals",
-    "indexed_listings",
-    "indexed_shops",
-    "failed_items",
-)
+TABLES = (*COLLECTED_TABLES, "intervals")
 
 
 def place(cursor: dict[str, Any]) -> dict[str, str]:
