@@ -8,6 +8,7 @@ said is kept as NULL, not guessed.
 from __future__ import annotations
 
 from peewee import (
+    SQL,
     BigIntegerField,
     CompositeKey,
     ForeignKeyField,
@@ -16,7 +17,7 @@ from peewee import (
     TextField,
 )
 
-from models.fields import CountField, RealField
+from models.fields import BigCountField, CountField, RealField
 
 
 class Shop(Model):
@@ -137,8 +138,14 @@ class Review(Model):
 class ImageStatus(Model):
     """One image of one listing on its way through download, background removal and embedding.
 
-    `url` (an extra column) keeps the whole address where it has another form than the one that hex and suffix
-    rebuild; it is NULL for all the others.
+    Extra columns. `url` keeps the whole address where it has another form than the one that hex and suffix
+    rebuild; it is NULL for all the others. `outcome` says what came of the last try (imaging/outcomes.py names
+    them; NULL: not tried), `attempts` how often it failed, `retry_at` (Unix seconds) when it may be tried again.
+    Of a picture that is there: `format` by its bytes (jpeg, png, gif, webp), `width` and `height` in pixels,
+    `size_bytes`, `digest` (BLAKE2b, 128 bits, hex) and `downloaded_at`, which is also the file's modification
+    time. `raw_shard` and `shard` name the tar shards that hold the picture as downloaded and the background-free
+    one, NULL while they are loose files. `in_primary` is 1 where images/imageprimary shows this picture for its
+    listing. Rows of several listings with the same image_id share one file.
     """
 
     listing = ForeignKeyField(Listing, column_name="listing_id", index=False)
@@ -158,8 +165,35 @@ class ImageStatus(Model):
     embed_dinov2_large = CountField()
     embed_dinov3_base = CountField()
     url = TextField(null=True)
+    outcome = TextField(null=True)
+    attempts = CountField()
+    retry_at = BigCountField()
+    format = TextField(null=True)
+    width = IntegerField(null=True)
+    height = IntegerField(null=True)
+    size_bytes = IntegerField(null=True)
+    digest = TextField(null=True)
+    downloaded_at = TextField(null=True)
+    raw_shard = TextField(null=True)
+    shard = TextField(null=True)
+    in_primary = CountField()
 
     class Meta:
         table_name = "image_status"
         primary_key = CompositeKey("listing", "image_id")
-        indexes = ((("download_done", "to_download"), False),)
+        indexes = ((("download_done", "to_download"), False), (("image_id",), False))
+
+
+# Small however many pictures are done: what the downloads take from, and what failed.
+QUEUED = "download_done = 0 AND to_download = 1"
+FAILED = "download_done = 0 AND outcome IS NOT NULL"
+ImageStatus.add_index(
+    ImageStatus.index(
+        ImageStatus.is_primary,
+        ImageStatus.retry_at,
+        ImageStatus.image_id,
+        where=SQL(QUEUED),
+        name="image_status_queued",
+    )
+)
+ImageStatus.add_index(ImageStatus.index(ImageStatus.outcome, where=SQL(FAILED), name="image_status_failed"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import SQL, DateTimeField, FloatField, IntegerField
+from peewee import SQL, BigIntegerField, DateTimeField, FloatField, IntegerField
 
 
 class RealField(FloatField):
@@ -19,6 +19,13 @@ class TimestampField(DateTimeField):
 
 class CountField(IntegerField):
     """An integer that the database itself fills with a default, for other programs' inserts too."""
+
+    def __init__(self, default: int = 0) -> None:
+        super().__init__(default=default, constraints=[SQL(f"DEFAULT {default}")])
+
+
+class BigCountField(BigIntegerField):
+    """As CountField, with 8 bytes in PostgreSQL too."""
 
     def __init__(self, default: int = 0) -> None:
         super().__init__(default=default, constraints=[SQL(f"DEFAULT {default}")])

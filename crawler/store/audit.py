@@ -9,7 +9,7 @@ from typing import Any
 from peewee import JOIN, Model, fn
 
 from crawler.changes import RepairsQueued
-from crawler.store import bulk, failures
+from crawler.store import failures
 from crawler.store.index import Due
 from models import (
     ApiUsage,
@@ -24,6 +24,7 @@ from models import (
     Shop,
     ShopDynamic,
 )
+from runtime import bulk
 
 
 @dataclass(frozen=True, slots=True)

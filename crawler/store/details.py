@@ -9,8 +9,9 @@ from peewee import Field
 
 from crawler.api.records import ImageRecord, Money, primary_image_id
 from crawler.changes import DetailedListing, DetailsSeen, ImagesSeen, ListingsGone
-from crawler.store import bulk, failures, index, shops
+from crawler.store import failures, index, shops
 from models import ImageStatus, IndexedListing, Listing, ListingDynamic
+from runtime import bulk
 
 STATIC = (
     "title",

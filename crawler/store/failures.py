@@ -8,8 +8,8 @@ from typing import Any
 from peewee import EXCLUDED
 
 from crawler.changes import ItemFailed
-from crawler.store import bulk
 from models import FailedItem, IndexedListing, IndexedShop
+from runtime import bulk
 
 
 def write(change: ItemFailed) -> None:

@@ -11,8 +11,9 @@ from peewee import fn
 from crawler.api.records import SearchRow
 from crawler.changes import DetailedListing, ListingsGone, PageSeen
 from crawler.eras import is_wanted
-from crawler.store import bulk, intervals
+from crawler.store import intervals
 from models import IndexedListing, IndexedShop
+from runtime import bulk
 
 SEEN_COLUMNS = (
     IndexedListing.shop_id,

@@ -9,8 +9,8 @@ from peewee import fn
 
 from crawler.changes import IntervalClosed, IntervalSplit, PlanMade
 from crawler.plan import Span
-from crawler.store import bulk
 from models import Interval
+from runtime import bulk
 
 UNWALKED = ("pending", "walking")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from crawler.changes import ReviewsSeen
-from crawler.store import bulk
 from models import Review
+from runtime import bulk
 
 NAMES = ("transaction_id", "listing_id", "buyer_user_id", "rating", "review", "language", "create_timestamp")
 

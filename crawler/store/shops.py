@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from crawler.changes import DetailedShop, ShopGone, VisitDone
 from crawler.freshness import ShopFigures
-from crawler.store import bulk, failures
+from crawler.store import failures
 from crawler.store.index import Due
 from models import IndexedShop, Shop, ShopDynamic
+from runtime import bulk
 
 STATIC = ("create_date", "url", "is_shop_us_based", "shipping_from_country_iso", "shop_location_country_iso")
 DYNAMIC = (

@@ -9,8 +9,8 @@ from typing import Any
 from peewee import fn
 
 from crawler.api.ledger import CallsMade
-from crawler.store import bulk
 from models import ApiUsage
+from runtime import bulk
 
 SERVICE = "etsy"
 

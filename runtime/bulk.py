@@ -35,6 +35,19 @@ def upsert(
     _execute(model, rows, f"ON CONFLICT ({target}) DO UPDATE SET {columns}{where}")
 
 
+def update(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], where: str = "") -> None:
+    """Update, by field name, all rows whose `key` fields are as given and for which `where` holds."""
+    if not rows:
+        return
+    keys = [field.name for field in key]
+    names = [name for name in rows[0] if name not in keys]
+    fields, param = _meta(model).fields, _meta(model).database.param
+    columns = ", ".join(f'"{fields[name].column_name}" = {param}' for name in names)
+    found = " AND ".join([*(f'"{fields[name].column_name}" = {param}' for name in keys), *([where] if where else [])])
+    statement = f'UPDATE "{_meta(model).table_name}" SET {columns} WHERE {found}'
+    _run(model, statement, [[row[name] for name in (*names, *keys)] for row in rows])
+
+
 def tuples(query: Any) -> Iterator[tuple[Any, ...]]:
     """Return the rows of a select as tuples; Peewee's type stubs do not know that they are."""
     return iter(query.tuples())
@@ -53,15 +66,21 @@ def first_column(query: Any) -> list[int]:
 def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:
     if not rows:
         return
-    names = list(rows[0])
-    meta: Any = model._meta
-    database = meta.database
+    names, meta = list(rows[0]), _meta(model)
     columns = ", ".join(f'"{meta.fields[name].column_name}"' for name in names)
-    holes = ", ".join([database.param] * len(names))
+    holes = ", ".join([meta.database.param] * len(names))
     statement = f'INSERT INTO "{meta.table_name}" ({columns}) VALUES ({holes}) {conflict}'
-    cursor = database.cursor()
+    _run(model, statement, [[row[name] for name in names] for row in rows])
+
+
+def _meta(model: type[Model]) -> Any:
+    return model._meta
+
+
+def _run(model: type[Model], statement: str, values: Sequence[Sequence[Any]]) -> None:
+    cursor = _meta(model).database.cursor()
     try:
         with EXCEPTIONS:  # the driver's errors become Peewee's, as everywhere else
-            cursor.executemany(statement, [[row[name] for name in names] for row in rows])
+            cursor.executemany(statement, values)
     finally:
         cursor.close()

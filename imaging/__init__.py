@@ -1,0 +1,1 @@
+"""Pictures: download, checks, primary pictures, tar shards."""
