@@ -39,6 +39,8 @@ class Settings(BaseModel):
     dynamic_max_age_days: float = Field(7.0, gt=0, le=3650, allow_inf_nan=False)
     download_workers: int = Field(8, ge=1, le=64)
     min_free_gb: float = Field(5.0, ge=0, allow_inf_nan=False)
+    archive_raw: bool = False
+    shard_pictures: int = Field(10_000, ge=1, le=100_000)
     alerts: str = ""
 
     @field_validator("taxonomy_ids", mode="before")
@@ -107,9 +109,18 @@ class Home:
         return self.root / "logs"
 
     @property
+    def images(self) -> Path:
+        """The folder of the pictures."""
+        return self.root / "images"
+
+    @property
     def lock(self) -> Path:
         """The file whose lock says that a crawler works on this home."""
-        return self.data / "crawler.lock"
+        return self.lock_of("crawler")
+
+    def lock_of(self, work: str) -> Path:
+        """Return the file whose lock says that somebody does this work on this home."""
+        return self.data / f"{work}.lock"
 
     def kill_files(self, *names: str) -> tuple[Path, ...]:
         """Return the paths of the KILL files with these names."""
