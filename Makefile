@@ -1,7 +1,7 @@
 # Every target makes .venv and installs what it needs by itself.
 PYTHON ?= python3
 BIN = .venv/bin
-PACKAGES = run.py runtime crawler models sandbox tests
+PACKAGES = run.py runtime crawler imaging models sandbox tests
 
 .PHONY: demo test run lint torture clean
 

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.console import Console
 import sandbox.commands
 import sandbox.demo
 from crawler import commands
+from imaging import commands as pictures
 from runtime.errors import CrawlError
 from runtime.settings import Settings, load_settings
 
@@ -50,6 +52,11 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         "python run.py sync ids.txt",
         lambda given, settings, console: commands.sync(settings, console, given.file),
     ),
+    "download": (
+        "download the pictures that are queued, without the crawl",
+        "python run.py download",
+        lambda given, settings, console: pictures.download(settings, console),
+    ),
 }
 ELSEWHERE: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "sandbox": ("serve a simulated Etsy on this machine", sandbox.commands.main),
@@ -66,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings(ROOT)
         if given.command is None:
-            return commands.crawl(settings, console)
+            return commands.crawl(settings, console, partial(pictures.beside, settings, console))
         return COMMANDS[given.command][2](given, settings, console)
     except CrawlError as error:
         print(error.words(), file=sys.stderr)
@@ -78,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py", description="Without a command: crawl, until a KILL file or a signal stops it."
+        prog="run.py", description="Without a command: crawl and download, until a KILL file or a signal stops it."
     )
     subparsers = parser.add_subparsers(dest="command", metavar="command")
     for name, (help_text, example, _) in COMMANDS.items():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from peewee import PeeweeException
+from peewee import Database, PeeweeException
 from rich.console import Console
 
 from crawler import checkpoint, dumps, report
@@ -20,7 +20,9 @@ from crawler.states import verify as verify_state
 from crawler.store import usage, writer
 from crawler.store.index import Due
 from crawler.survey import survey
+from crawler.watch import Companion
 from crawler.wiring import (
+    KILL_NAMES,
     Parts,
     build_calling,
     build_engine,
@@ -36,14 +38,15 @@ from runtime.instance import is_running, single_instance
 from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
+from runtime.stop import Stop
 
 LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
 log = logging.getLogger(__name__)
 
 
-def crawl(settings: Settings, console: Console) -> int:
-    """Crawl for ever, until stopped; exit status 0."""
+def crawl(settings: Settings, console: Console, beside: Callable[[Database, Stop], Companion]) -> int:
+    """Crawl for ever, until stopped; exit status 0. `beside` makes what works beside the crawl: the downloads."""
     if not settings.key_header:
         raise UserMistake("There is no API key: set ETSY_API_KEY and ETSY_SHARED_SECRET, or try `make demo`.")
     parts = build_parts(settings, console)
@@ -52,13 +55,15 @@ def crawl(settings: Settings, console: Console) -> int:
             log.warning("ETSY_SHARED_SECRET is not set; Etsy refuses keys without it.")
         database = open_for_writing(parts)
         calling = build_calling(parts)
-        with Progress(console, parts.clock, "furniture crawl") as progress:
-            watch = build_watch(parts, calling, progress)
+        companion = beside(database, parts.stop)
+        with Progress(console, parts.clock, "furniture crawl") as progress, companion.at_work():
+            watch = build_watch(parts, calling, progress, companion)
             engine = build_engine(parts, database, calling, watch.observe)
             log.info("Going on at %s.", report.position_in_words(engine.position))
             position = engine.run()
         database.close()
-        parts.stop.obeyed()
+        # A download of its own has the same KILL file to obey, and removes it then.
+        parts.stop.obeyed(keep=KILL_NAMES if is_running(parts.home.lock_of("downloads")) else ())
         console.print(
             f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False, soft_wrap=True
         )

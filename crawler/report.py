@@ -9,7 +9,9 @@ from rich.table import Table
 
 from crawler import changes
 from crawler.outcome import Position
-from crawler.survey import working_position
+from crawler.store import images
+from crawler.survey import RECENT_SECONDS, working_position
+from runtime.clock import iso, parse_iso
 
 
 def position_in_words(position: Position) -> str:
@@ -84,7 +86,7 @@ def _status_rows(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "due", f"{due['listings']:,} listings, {due['shops_with_reviews']:,} shops' reviews"
     yield "index", _numbers(told["listings"])
     yield "rows", _numbers({name: rows[name] for name in ("listings", "shops", "reviews", "image_status")})
-    yield "pictures", _numbers(told["images"])
+    yield from _pictures(told["images"], told["at"])
     left = "unknown" if quota["available"] is None else f"{max(0, quota['available']):,}"
     yield "quota", f"{left} of {quota['limit'] or 'unknown'} calls left, {quota['used_24h']:,} made in 24 h"
     if quota["cut_from"]:
@@ -100,6 +102,17 @@ def _status_rows(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             f"{told['audit']['finished_at']}: {'in sync' if told['audit']['in_sync'] else 'gaps'}",
         )
     yield from _troubles(told)
+
+
+def _pictures(told: Mapping[str, Any], at: str) -> Iterable[tuple[str, str]]:
+    yield "pictures", images.in_words(told)
+    if told["failed"]:
+        yield "failed pictures", _numbers(told["failed"])
+    downloads = told["downloads"]
+    if downloads and parse_iso(at) - parse_iso(downloads["at"]) < RECENT_SECONDS:
+        rate = downloads["per_second"]
+        ends = f", done about {iso(parse_iso(at) + told['queued'] / rate)}" if rate else ""
+        yield "downloads", f"{rate} a second{ends}" + _after(downloads["held"])
 
 
 def _troubles(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -118,7 +118,7 @@ def survey(freshness: Freshness, now: float) -> dict[str, Any]:
         "calls_per_second": round(recent / RECENT_SECONDS, 3),
         "calls_24h_by_endpoint": usage.by_endpoint(now - DAY_SECONDS),
         "listings": index.totals(),
-        "images": images.queue(),
+        "images": {**images.queue(), "failed": images.failed_by_reason(), "downloads": state.load("pictures")},
         "rows": audit.row_counts(),
         "failed_items": failures.latest(20),
         "trouble": state.load("trouble"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from crawler.api import quota as day
 from crawler.api.ledger import Ledger
@@ -13,22 +15,36 @@ from crawler.store import images, usage
 from crawler.survey import expected_end, stand
 from runtime.clock import DAY_SECONDS, Clock, iso
 from runtime.progress import Progress
+from runtime.rate import Rate
 
 RATE_WINDOW_SECONDS = 10.0
 IMAGES_EVERY_SECONDS = 30.0
 
 
+class Companion(Protocol):
+    """What works beside the crawl, in the same process, until the crawl ends."""
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Work while the block lasts; what the work died of is raised at its end."""
+
+    def tell(self) -> str:
+        """Return where the work stands, in a line."""
+
+
 class Watch:
     """Follows the engine step by step and shows where it stands; it changes nothing."""
 
-    def __init__(self, progress: Progress, ledger: Ledger, freshness: Freshness, clock: Clock) -> None:
+    def __init__(
+        self, progress: Progress, ledger: Ledger, freshness: Freshness, clock: Clock, companion: Companion
+    ) -> None:
+        self._companion = companion
         self._progress = progress
         self._ledger = ledger
         self._freshness = freshness
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._last_step = ""
-        self._calls: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)])
+        self._calls = Rate(clock, RATE_WINDOW_SECONDS)
         self._images: Mapping[str, int] = {"queued": 0, "done": 0}
         self._images_at = float("-inf")
 
@@ -50,20 +66,12 @@ class Watch:
         values["last step"] = self._last_step or "none yet"
         names = ("seen", "new", "updated", "removed", "failed", "reviews")
         values["this run"] = ", ".join(f"{self._counts[name]:,} {name}" for name in names)
-        values["calls"] = f"{self._ledger.total:,}, {self._rate():.1f} a second"
+        values["calls"] = f"{self._ledger.total:,}, {self._calls.per_second(self._ledger.total):.1f} a second"
         values["quota"] = day.in_words(self._ledger.quota, usage.by_minute(now - 2 * DAY_SECONDS), now)
-        values["pictures"] = "{queued:,} queued, {done:,} done".format(**self._image_queue())
+        values["pictures"] = images.in_words(self._image_queue()) + f"; {self._companion.tell()}"
         if standing and position.state != "SLEEP":
             values["calls done at about"] = iso(expected_end(standing, self._ledger.quota, now))
         return values
-
-    def _rate(self) -> float:
-        now = self._clock.monotonic()
-        self._calls.append((now, self._ledger.total))
-        while len(self._calls) > 2 and now - self._calls[0][0] > RATE_WINDOW_SECONDS:
-            self._calls.popleft()
-        (began, before), (_, after) = self._calls[0], self._calls[-1]
-        return (after - before) / (now - began) if now > began else 0.0
 
     def _image_queue(self) -> Mapping[str, int]:
         now = self._clock.monotonic()

@@ -24,7 +24,7 @@ from crawler.outcome import Outcome, Position
 from crawler.plan_files import PlanFiles, RateFile
 from crawler.store import usage
 from crawler.survey import load_quota
-from crawler.watch import Watch
+from crawler.watch import Companion, Watch
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import DAY_SECONDS, Clock, SystemClock
 from runtime.database import open_database, open_read_only, transaction
@@ -107,6 +107,6 @@ def build_engine(
     return Engine(calling.context, calling.ledger, partial(transaction, database, parts.stop), observe)
 
 
-def build_watch(parts: Parts, calling: Calling, progress: Progress) -> Watch:
+def build_watch(parts: Parts, calling: Calling, progress: Progress, companion: Companion) -> Watch:
     """Return what feeds the live display."""
-    return Watch(progress, calling.ledger, parts.freshness, parts.clock)
+    return Watch(progress, calling.ledger, parts.freshness, parts.clock, companion)

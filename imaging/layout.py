@@ -17,7 +17,9 @@ RULE = """# {name}
 
 {what}
 
-A picture lies in the folder of the last three digits of its {id_name}, under that number: `{example}`. A million pictures are about a thousand in each of the thousand folders. The ending says what the bytes are: `.jpg`, `.png`, `.gif` or `.webp`. `{aside}/` holds files that are being written; they may be deleted while nothing runs.
+A picture lies in the folder of the last three digits of its {id_name}, under that number: `{example}`.
+A million pictures are about a thousand in each of the thousand folders. The ending says what the bytes are:
+`.jpg`, `.png`, `.gif` or `.webp`. `{aside}/` holds files that are being written.
 """
 
 

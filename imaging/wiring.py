@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from peewee import Database
+from PIL import Image
 from rich.console import Console
 
+from imaging.courtesy import Courtesy
+from imaging.crew import Crew
+from imaging.disk import Disk
+from imaging.download import Downloads, Standing
+from imaging.fetch import Fetcher
 from imaging.layout import Layout
+from imaging.store import queue
+from imaging.worker import PictureWorker
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import Clock, SystemClock
-from runtime.database import open_database, open_read_only
+from runtime.database import open_database, open_read_only, transaction
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
 
 STOP_NAMES = ("KILL", "KILL_SD")
+DOWNLOADS = "downloads"  # the name of the lock that whoever downloads holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +55,31 @@ def open_for_writing(parts: Parts) -> Database:
 def open_for_reading(parts: Parts) -> Database:
     """Open the database for looking only."""
     return open_read_only(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS)
+
+
+def build_downloads(
+    settings: Settings,
+    layout: Layout,
+    database: Database,
+    clock: Clock,
+    stop: Stop,
+    observe: Callable[[Standing], None],
+) -> Downloads:
+    """Return the downloads; the database is open."""
+    # Pillow only warns of a picture that is too large for its taste; the check wants to hear of it.
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    store, workers = layout.downloaded, settings.download_workers
+    courtesy = Courtesy(workers)
+    fetcher = Fetcher(settings.etsy_cdn_url, clock, stop)
+    worker = PictureWorker(settings.etsy_cdn_url, fetcher, store, clock, stop.requested)
+    return Downloads(
+        Crew(worker, courtesy, clock, stop, workers),
+        courtesy,
+        store,
+        Disk(store, settings.min_free_gb, queue.any_loose),
+        partial(transaction, database, stop),
+        clock,
+        stop,
+        workers,
+        observe,
+    )

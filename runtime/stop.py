@@ -10,7 +10,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -22,20 +22,24 @@ log = logging.getLogger(__name__)
 
 
 class Stop:
-    """Watches the KILL files of one home and the process's signals; it does not stop anything by itself."""
+    """Watches the KILL files of one home and the process's signals; it does not stop anything by itself.
 
-    def __init__(self, clock: Clock, kill_files: tuple[Path, ...]) -> None:
+    With a `parent`, what stops the parent stops this too; not the other way round.
+    """
+
+    def __init__(self, clock: Clock, kill_files: tuple[Path, ...], parent: Stop | None = None) -> None:
         self.clock = clock
+        self._parent = parent
         self.reason = ""
         self.on_dump: Callable[[], None] | None = None
         self._dump_wanted = threading.Event()
         self._asked = threading.Event()
         self._kill_files = kill_files
 
-    def clear_old_files(self) -> None:
-        """Remove the KILL files that lay there before this start, with a line in the log."""
+    def clear_old_files(self, keep: Collection[str] = ()) -> None:
+        """Remove the KILL files that lay there before this start, with a line in the log; not those named in `keep`."""
         for path in self._kill_files:
-            if path.exists():
+            if path.name not in keep and path.exists():
                 _remove(path)
                 log.info("Removed %s: it is older than this start.", path.name)
 
@@ -47,6 +51,8 @@ class Stop:
     def requested(self) -> bool:
         """Return whether a stop was asked for, by signal or by file."""
         if not self._asked.is_set():
+            if self._parent is not None and self._parent.requested():
+                self.ask(self._parent.reason)
             for path in self._kill_files:
                 if path.exists():
                     self.ask(f"the file {path.name}")
@@ -75,10 +81,10 @@ class Stop:
                 return
             self.clock.wait(self._asked, min(left, SLICE_SECONDS))
 
-    def obeyed(self) -> None:
-        """Remove the files that asked for this stop."""
+    def obeyed(self, keep: Collection[str] = ()) -> None:
+        """Remove the files that asked for this stop; not those named in `keep`, which somebody else has yet to obey."""
         for path in self._kill_files:
-            if path.exists():
+            if path.name not in keep and path.exists():
                 _remove(path)
 
     @contextlib.contextmanager

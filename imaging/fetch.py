@@ -1,0 +1,111 @@
+"""One picture's bytes over HTTP: from the picture host alone, bounded in size and time, and without any key."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from imaging.address import redirect_url
+from imaging.check import MOST_BYTES, Refused
+from runtime.clock import Clock
+from runtime.stop import Stop
+
+CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 10, 20, 60
+LONGEST_WAIT_SECONDS = 3_600.0
+CHUNK_BYTES = 262_144
+MOST_REDIRECTS = 3
+REDIRECTS = (301, 302, 303, 307, 308)
+STATUSES = {404: "not_found", 410: "not_found", 408: "timeout", 429: "busy", 503: "busy", 504: "timeout"}
+HEADERS = {
+    "User-Agent": "furniture-crawler",
+    "Accept": "image/jpeg,image/png,image/gif,image/webp",
+    "Accept-Encoding": "identity",
+}
+
+
+class Fetcher:
+    """Keep-alive HTTP with one `requests` session a thread.
+
+    Redirects lead nowhere but to the same host; proxies, netrc and cookies are not used.
+    """
+
+    def __init__(self, cdn_url: str, clock: Clock, stop: Stop) -> None:
+        self._cdn_url = cdn_url
+        self._clock = clock
+        self._stop = stop
+        self._local = threading.local()
+
+    def fetch(self, url: str) -> bytes:
+        """Return the whole body behind the address; Refused says what came instead."""
+        deadline = self._clock.monotonic() + WHOLE_SECONDS
+        for _ in range(MOST_REDIRECTS + 1):
+            try:
+                body, location = self._ask(url, deadline)
+            except (requests.Timeout, ReadTimeoutError) as error:
+                raise Refused("timeout", type(error).__name__) from error
+            except (requests.ConnectionError, OSError) as error:
+                raise Refused("unreachable", type(error).__name__) from error
+            if not location:
+                return body
+            url = redirect_url(self._cdn_url, url, location)
+        raise Refused("redirected", "again and again")
+
+    def hang_up(self) -> None:
+        """Close this thread's connection; the next fetch opens another."""
+        self._session().close()
+
+    def _ask(self, url: str, deadline: float) -> tuple[bytes, str]:
+        """Return the body, or where the host sends to; the connection is kept where the body was read to its end."""
+        session = self._session()
+        with session.get(url, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False, stream=True) as answer:
+            if answer.status_code in REDIRECTS:
+                return b"", answer.headers.get("Location") or url
+            _judge(answer.status_code, answer.headers)
+            try:
+                return self._read(answer, deadline), ""
+            except ReadTimeoutError:
+                raise
+            except HTTPError as error:
+                raise Refused("cut_body", type(error).__name__) from error
+
+    def _read(self, answer: requests.Response, deadline: float) -> bytes:
+        """Return the whole body; one that drips on, or never ends, is cut off."""
+        told = answer.headers.get("Content-Length", "")
+        if told.isdecimal() and int(told) > MOST_BYTES:
+            raise Refused("too_large", f"{told} bytes are announced")
+        body = bytearray()
+        # read1 hands over what has come: a plain read would wait for a whole chunk, however slowly it drips.
+        while part := answer.raw.read1(CHUNK_BYTES):
+            body += part
+            if len(body) > MOST_BYTES:
+                raise Refused("too_large", "the body does not end")
+            if self._clock.monotonic() > deadline:
+                raise Refused("timeout", f"{len(body)} bytes in {WHOLE_SECONDS} s")
+            self._stop.raise_if_requested()
+        return bytes(body)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            session.headers.clear()
+            session.headers.update(HEADERS)
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+            self._local.session = session
+        return session
+
+
+def _judge(status: int, headers: Mapping[str, str]) -> None:
+    """Raise Refused where the status is not 200."""
+    if status == 200:
+        return
+    outcome = STATUSES.get(status, "server_error" if status >= 500 else "refused")
+    told = headers.get("Retry-After", "")
+    wait = float(told) if told.isdecimal() else 0.0
+    raise Refused(outcome, f"status {status}", min(wait, LONGEST_WAIT_SECONDS))

@@ -1,0 +1,1 @@
+"""The pictures' share of the database: rows in, plain values out."""

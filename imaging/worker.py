@@ -1,0 +1,107 @@
+"""What one of the download's threads does with one picture: fetch, check, store as a file. No database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging.address import picture_url
+from imaging.check import Picture, Refused, check_picture
+from imaging.fetch import Fetcher
+from imaging.layout import EXTENSIONS, Store
+from imaging.store.queue import Wanted
+from runtime.clock import Clock
+from runtime.errors import Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one picture: either `picture` and `path`, or `outcome`, or `disk` where it could not be stored.
+
+    `stored_at` is the file's modification time (Unix seconds), `began` the monotonic time at which the try began.
+    """
+
+    wanted: Wanted
+    began: float
+    picture: Picture | None = None
+    path: Path | None = None
+    stored_at: int = 0
+    fetched: bool = True
+    outcome: str = ""
+    words: str = ""
+    wait_seconds: float = 0.0
+    disk: str = ""
+
+
+class PictureWorker:
+    """Brings one picture after another; safe to be used by several threads."""
+
+    def __init__(self, cdn_url: str, fetcher: Fetcher, store: Store, clock: Clock, stopped: Callable[[], bool]) -> None:
+        self._cdn_url = cdn_url
+        self._fetcher = fetcher
+        self._store = store
+        self._clock = clock
+        self._stopped = stopped
+        self._folders: set[Path] = set()
+
+    def bring(self, wanted: Wanted) -> Result | None:
+        """Return what became of the picture; None where a stop came first."""
+        began = self._clock.monotonic()
+        try:
+            there = self._store.find(wanted.image_id)
+            adopted = self._adopt(wanted, began, there) if there else None
+            return adopted or self._fetch(wanted, began, there)
+        except Stopped:
+            return None
+        except Refused as refused:
+            # What is left of a broken answer must not be taken for the next picture's.
+            self._fetcher.hang_up()
+            return Result(wanted, began, outcome=refused.outcome, words=str(refused), wait_seconds=refused.wait_seconds)
+        except OSError as error:
+            self._folders.clear()
+            return Result(wanted, began, disk=f"{error.strerror or error}")
+
+    def _adopt(self, wanted: Wanted, began: float, path: Path) -> Result | None:
+        """Return the picture whose file is there already: a kill came between the file and its row."""
+        try:
+            picture = check_picture(path.read_bytes())
+        except Refused:
+            return None
+        if path.suffix != EXTENSIONS[picture.format] or wanted.digest not in (None, picture.digest):
+            return None
+        stored_at = int(path.stat().st_mtime)
+        os.utime(path, (stored_at, stored_at))
+        return Result(wanted, began, picture, path, stored_at, fetched=False)
+
+    def _fetch(self, wanted: Wanted, began: float, there: Path | None) -> Result | None:
+        url = picture_url(self._cdn_url, wanted.image_id, wanted.hex, wanted.suffix, wanted.url)
+        body = self._fetcher.fetch(url)
+        picture = check_picture(body)
+        if self._stopped():
+            return None
+        stored_at = int(self._clock.now())
+        path = self._store.path(wanted.image_id, picture.format)
+        self._keep(path, body, stored_at)
+        if there is not None and there != path:
+            there.unlink(missing_ok=True)
+        return Result(wanted, began, picture, path, stored_at)
+
+    def _keep(self, path: Path, body: bytes, stored_at: int) -> None:
+        """Store the bytes, whole under their name or not at all."""
+        if path.parent not in self._folders:
+            # Not with its parents: a disk that has gone away must not be replaced by a folder of its name.
+            path.parent.mkdir(exist_ok=True)
+            self._folders.add(path.parent)
+        aside = self._store.aside / f"{path.name}.{threading.get_ident()}"
+        try:
+            aside.write_bytes(body)
+            os.utime(aside, (stored_at, stored_at))
+            aside.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
