@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
     "verify": (
         "audit the data set once and print the report; no call is made, nothing is changed",
         "python run.py verify",
-        lambda given, settings, console: commands.verify(settings, console),
+        lambda given, settings, console: commands.verify(settings, console, pictures.file_checks(settings)),
     ),
     "sync": (
         "fetch the listings whose ids a file names, one a line",
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings(ROOT)
         if given.command is None:
-            return commands.crawl(settings, console, partial(pictures.beside, settings, console))
+            return commands.crawl(settings, console, partial(pictures.beside, settings, console), pictures.file_checks(settings))
         return COMMANDS[given.command][2](given, settings, console)
     except CrawlError as error:
         print(error.words(), file=sys.stderr)

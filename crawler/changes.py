@@ -165,6 +165,14 @@ class ItemFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PicturesLost:
+    """Pictures whose files an audit did not find as their rows say: raw ones by outcome, and background-free ones."""
+
+    raw: Mapping[str, tuple[int, ...]]
+    background_free: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RepairsQueued:
     """What an audit found missing: ids to be asked for again."""
 
@@ -197,5 +205,6 @@ Change = (
     | VisitDone
     | ItemFailed
     | RepairsQueued
+    | PicturesLost
     | AuditDone
 )

@@ -34,6 +34,7 @@ from crawler.wiring import (
 from runtime.clock import iso
 from runtime.database import database_path, in_words, transaction
 from runtime.errors import Bug, CrawlError, Stopped, UserMistake
+from runtime.findings import FileChecks
 from runtime.instance import is_running, single_instance
 from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
@@ -45,7 +46,9 @@ MOST_BAD_LINES = 10
 log = logging.getLogger(__name__)
 
 
-def crawl(settings: Settings, console: Console, beside: Callable[[Database, Stop], Companion]) -> int:
+def crawl(
+    settings: Settings, console: Console, beside: Callable[[Database, Stop], Companion], file_checks: FileChecks
+) -> int:
     """Crawl for ever, until stopped; exit status 0. `beside` makes what works beside the crawl: the downloads."""
     if not settings.key_header:
         raise UserMistake("There is no API key: set ETSY_API_KEY and ETSY_SHARED_SECRET, or try `make demo`.")
@@ -54,7 +57,7 @@ def crawl(settings: Settings, console: Console, beside: Callable[[Database, Stop
         if ":" not in settings.key_header:
             log.warning("ETSY_SHARED_SECRET is not set; Etsy refuses keys without it.")
         database = open_for_writing(parts)
-        calling = build_calling(parts)
+        calling = build_calling(parts, file_checks=file_checks)
         companion = beside(database, parts.stop)
         with Progress(console, parts.clock, "furniture crawl") as progress, companion.at_work():
             watch = build_watch(parts, calling, progress, companion)
@@ -107,7 +110,7 @@ def restore(settings: Settings, console: Console, file: Path) -> int:
     return 0
 
 
-def verify(settings: Settings, console: Console) -> int:
+def verify(settings: Settings, console: Console, file_checks: FileChecks) -> int:
     """Audit the data set once and print the report; nothing is changed and no call is made."""
     parts = build_parts(settings, console)
     with _reading(parts):
@@ -115,7 +118,7 @@ def verify(settings: Settings, console: Console) -> int:
         if position is None:
             raise UserMistake("There is nothing to verify yet.", advice="Start with `python run.py`.")
         cycle, now = checkpoint.load_cycle(), parts.clock.now()
-        made = verify_state.audit_all(Due(cycle.number, parts.freshness.horizon(cycle, now)), iso(now))
+        made = verify_state.audit_all(Due(cycle.number, parts.freshness.horizon(cycle, now)), file_checks, iso(now))
     console.print(report.audit_table(made))
     return 0
 

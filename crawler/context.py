@@ -9,12 +9,16 @@ from crawler.freshness import Cycle, Freshness
 from crawler.plan_files import PlanFiles
 from crawler.store.index import Due
 from runtime.clock import Clock, iso
+from runtime.findings import FileChecks
 from runtime.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything a step gets besides its position; the cycle is the one under way."""
+    """Everything a step gets besides its position; the cycle is the one under way.
+
+    `file_checks` hold the files that rows speak of against those rows, for VERIFY.
+    """
 
     client: Client
     clock: Clock
@@ -23,6 +27,7 @@ class Context:
     taxonomy_ids: tuple[int, ...]
     files: PlanFiles
     cycle: Cycle
+    file_checks: FileChecks
 
     def now(self) -> str:
         """Return the moment as rows carry it."""

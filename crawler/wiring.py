@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import platformdirs
 from peewee import Database
@@ -28,6 +29,7 @@ from crawler.watch import Companion, Watch
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import DAY_SECONDS, Clock, SystemClock
 from runtime.database import open_database, open_read_only, transaction
+from runtime.findings import FileChecks
 from runtime.progress import Progress
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
@@ -81,7 +83,13 @@ class Calling:
     ledger: Ledger
 
 
-def build_calling(parts: Parts, wire: Wire | None = None, slots: SlotFile | None = None, workers: int = 5) -> Calling:
+def build_calling(
+    parts: Parts,
+    wire: Wire | None = None,
+    slots: SlotFile | None = None,
+    workers: int = 5,
+    file_checks: FileChecks = MappingProxyType({}),
+) -> Calling:
     """Return the API client and what counts its calls; the database is open."""
     settings, clock, stop = parts.settings, parts.clock, parts.stop
     parts.files.ensure_rate()
@@ -96,7 +104,7 @@ def build_calling(parts: Parts, wire: Wire | None = None, slots: SlotFile | None
     transport = Transport(wire, limiter, ledger, clock, stop)
     client = Client(Lookahead(transport, stop, workers), transport)
     cycle = Cycle(1, clock.now()) if load_position() is None else load_cycle()
-    context = Context(client, clock, stop, parts.freshness, settings.taxonomy_ids, parts.files, cycle)
+    context = Context(client, clock, stop, parts.freshness, settings.taxonomy_ids, parts.files, cycle, file_checks)
     return Calling(context, ledger)
 
 

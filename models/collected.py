@@ -186,7 +186,7 @@ class ImageStatus(Model):
 
 # Small however many pictures are done: what the downloads take from, and what failed.
 QUEUED = "download_done = 0 AND to_download = 1"
-FAILED = "download_done = 0 AND outcome IS NOT NULL"
+FAILED = "outcome <> 'done'"
 ImageStatus.add_index(
     ImageStatus.index(
         ImageStatus.is_primary,

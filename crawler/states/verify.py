@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from crawler import changes
@@ -10,45 +11,43 @@ from crawler.api.client import PAGE_ROWS
 from crawler.context import Context
 from crawler.outcome import Outcome, Position
 from crawler.store import audit, failures, intervals
-from crawler.store.audit import Findings
 from crawler.store.index import Due
+from runtime.findings import BACKGROUND_FREE_GAPS, RAW_GAPS, FileChecks, Findings
 
 STRETCH = 5_000
 MOST_REPAIRS = 2
 EXAMPLES = 20
-CHECKS: Mapping[str, Callable[[int, int, Due], Findings]] = {
-    "listings": audit.check_listings,
-    "shops": audit.check_shops,
-}
+Check = Callable[[int], Findings]
 IMAGE_GAPS = ("images_missing", "primary_not_one", "images_failed")
 
 
 def step(position: Position, context: Context) -> Outcome:
     """Audit one stretch, or finish with the report."""
     audited = dict(position.cursor)
-    checks = list(CHECKS)
-    check = audited.get("check", checks[0])
-    if check not in CHECKS:
-        return _finish(audited, context)
-    found = CHECKS[check](audited.get("after", 0), STRETCH, context.due())
-    _note(audited, check, found)
     rounds = audited.get("repairs", 0)
+    checks = _checks(context.due(), context.file_checks)
+    check = audited.get("check", next(iter(checks)))
+    if check not in checks:
+        return _finish(audited, context)
+    found = checks[check](audited.get("after", 0))
+    _note(audited, check, found)
     # After two rounds the rest is told in the report: what two rounds could not mend, a third will not.
     repairs = _repairs(check, found, context, rounds) if rounds < MOST_REPAIRS else None
     audited["queued"] = audited.get("queued", False) or repairs is not None
-    following = [*checks[checks.index(check) + 1 :], "report"]
+    following = [*list(checks)[list(checks).index(check) + 1 :], "report"]
     audited["check"], audited["after"] = (following[0], 0) if found.last_id is None else (check, found.last_id)
-    return Outcome("advanced", audited, (repairs,) if repairs else (), "audit")
+    wanted = (repairs, _lost(found))
+    return Outcome("advanced", audited, tuple(change for change in wanted if change), "audit")
 
 
-def audit_all(due: Due, at: str) -> dict[str, Any]:
+def audit_all(due: Due, file_checks: FileChecks, at: str) -> dict[str, Any]:
     """Return the report of an audit made at once, that queues nothing."""
     audited: dict[str, Any] = {}
-    for check in CHECKS:
+    for name, check in _checks(due, file_checks).items():
         last_id: int | None = 0
         while last_id is not None:
-            found = CHECKS[check](last_id, STRETCH, due)
-            _note(audited, check, found)
+            found = check(last_id)
+            _note(audited, name, found)
             last_id = found.last_id
     return report(audited, due.cycle, at)
 
@@ -70,6 +69,22 @@ def report(audited: Mapping[str, Any], cycle: int, at: str) -> dict[str, Any]:
     }
 
 
+def _checks(due: Due, file_checks: FileChecks) -> dict[str, Check]:
+    """Return the checks in their order, each from an id to what it finds behind it."""
+    return {
+        "listings": partial(audit.check_listings, limit=STRETCH, due=due),
+        "shops": partial(audit.check_shops, limit=STRETCH, due=due),
+        **{name: partial(check, due.cycle) for name, check in file_checks.items()},
+    }
+
+
+def _lost(found: Findings) -> changes.PicturesLost | None:
+    """Return what becomes of pictures whose files are not as their rows say."""
+    raw = {outcome: tuple(found.gaps[name]) for name, outcome in RAW_GAPS.items() if name in found.gaps}
+    background_free = tuple(i for name in BACKGROUND_FREE_GAPS for i in found.gaps.get(name, ()))
+    return changes.PicturesLost(raw, background_free) if raw or background_free else None
+
+
 def _finish(audited: Mapping[str, Any], context: Context) -> Outcome:
     made = report(audited, context.cycle.number, context.now())
     round_number = audited.get("repairs", 0)
@@ -84,9 +99,10 @@ def _note(audited: dict[str, Any], check: str, found: Findings) -> None:
     looked_at = audited.get("looked_at", {})
     audited["looked_at"] = {**looked_at, check: looked_at.get(check, 0) + found.looked_at}
     gaps, examples = dict(audited.get("gaps", {})), dict(audited.get("examples", {}))
-    for name, ids in found.gaps.items():
-        gaps[name] = gaps.get(name, 0) + len(ids)
-        examples[name] = [*examples.get(name, []), *ids][:EXAMPLES]
+    told: Mapping[str, Sequence[int | str]] = {**found.gaps, **found.strays}
+    for name, things in told.items():
+        gaps[name] = gaps.get(name, 0) + len(things)
+        examples[name] = [*examples.get(name, []), *things][:EXAMPLES]
     audited["gaps"], audited["examples"] = gaps, examples
 
 

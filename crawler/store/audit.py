@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from peewee import JOIN, Model, fn
@@ -25,18 +24,7 @@ from models import (
     ShopDynamic,
 )
 from runtime import bulk
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What one stretch of an audit found: ids by kind of gap, how much it looked at, and where it ended.
-
-    `last_id` is None where the stretch was the last one.
-    """
-
-    looked_at: int
-    last_id: int | None
-    gaps: dict[str, list[int]] = field(default_factory=dict)
+from runtime.findings import Findings
 
 
 def check_listings(after_id: int, limit: int, due: Due) -> Findings:

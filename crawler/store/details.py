@@ -38,6 +38,7 @@ STATIC = (
     "taxonomy_id",
     "production_partners",
 )
+ADDRESS = ("hex", "suffix", "url")
 DYNAMIC = ("state", "ending_timestamp", "quantity", "num_favorers", "views")
 
 
@@ -125,6 +126,17 @@ def _write_images(images: Sequence[tuple[int, tuple[ImageRecord, ...]]]) -> None
         ImageStatus.update(is_primary=0).where(ImageStatus.listing == key[0], ImageStatus.image_id == key[1]).execute()
     columns: list[Field[Any]] = [ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary]
     bulk.upsert(ImageStatus, changed, [ImageStatus.listing, ImageStatus.image_id], columns)
+    failed = {key for key, row in old.items() if row["outcome"] and not row["download_done"]}
+    _try_anew([row for row in changed if (row["listing"], row["image_id"]) in failed], old)
+
+
+def _try_anew(rows: Sequence[Mapping[str, Any]], old: Mapping[tuple[int, int], Mapping[str, Any]]) -> None:
+    """Queue again, as if never tried, images that could not be had at the address that they had before."""
+    keys = [(row["listing"], row["image_id"]) for row in rows]
+    moved = [key for key, row in zip(keys, rows, strict=True) if any(row[name] != old[key][name] for name in ADDRESS)]
+    again = {"to_download": 1, "outcome": None, "attempts": 0, "retry_at": 0}
+    values = [{"listing": listing_id, "image_id": image_id, **again} for listing_id, image_id in moved]
+    bulk.update(ImageStatus, values, [ImageStatus.listing, ImageStatus.image_id])
 
 
 def _image_row(listing: Mapping[str, Any], image: ImageRecord, is_primary: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from crawler import changes
-from crawler.store import audit, details, failures, index, intervals, reviews, shops, state
+from crawler.store import audit, details, failures, images, index, intervals, reviews, shops, state
 
 
 def write(wanted: Iterable[changes.Change]) -> None:
@@ -53,5 +53,6 @@ WRITERS: dict[type[Any], Callable[[Any], None]] = {
     changes.VisitDone: _write_visit,
     changes.ItemFailed: failures.write,
     changes.RepairsQueued: audit.write_repairs,
+    changes.PicturesLost: images.write_lost,
     changes.AuditDone: _write_audit,
 }

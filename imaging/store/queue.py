@@ -16,6 +16,8 @@ from models.collected import QUEUED
 from runtime import bulk
 
 PROGRESS_KEY = "pictures"
+# As QUEUED; the sign keeps SQLite from searching all that is queued where it is told an image_id.
+STILL_QUEUED = "+download_done = 0 AND +to_download = 1"
 SHARED = ("format", "width", "height", "size_bytes", "digest", "downloaded_at", "raw_shard", "bg_removed", "shard")
 
 
@@ -79,10 +81,10 @@ def share(image_ids: Sequence[int]) -> set[int]:
     """Mark what another listing's row has brought already as done; return those pictures' ids."""
     names = [getattr(ImageStatus, name) for name in SHARED]
     there = ImageStatus.select(ImageStatus.image_id, *names).where(
-        ImageStatus.image_id.in_(image_ids), ImageStatus.download_done == 1
+        ImageStatus.image_id.in_(image_ids), ImageStatus.download_done + 0 == 1
     )
     rows = {row["image_id"]: {**row, **_done()} for row in bulk.dicts(there)}
-    bulk.update(ImageStatus, list(rows.values()), [ImageStatus.image_id], QUEUED)
+    bulk.update(ImageStatus, list(rows.values()), [ImageStatus.image_id], STILL_QUEUED)
     return set(rows)
 
 
@@ -102,19 +104,19 @@ def record(got: Iterable[Got], failed: Iterable[Failed], now: float) -> None:
         }
         for one in got
     ]
-    bulk.update(ImageStatus, done, [ImageStatus.image_id], QUEUED)
-    bulk.update(ImageStatus, [_failed(one, now) for one in failed], [ImageStatus.image_id], QUEUED)
+    bulk.update(ImageStatus, done, [ImageStatus.image_id], STILL_QUEUED)
+    bulk.update(ImageStatus, [_failed(one, now) for one in failed], [ImageStatus.image_id], STILL_QUEUED)
 
 
 def waiting(now: float) -> tuple[int, int]:
     """Return how many rows are queued, and how many of them wait for another try later."""
     queued = ImageStatus.select().where(SQL(QUEUED))
-    return int(queued.count()), int(queued.where(ImageStatus.retry_at > int(now)).count())
+    return int(queued.count()), int(queued.where(*_later(now)).count())
 
 
 def next_retry_at(now: float) -> float | None:
     """Return when the first of those that wait may be tried again (Unix seconds), None where none waits."""
-    query = ImageStatus.select(fn.MIN(ImageStatus.retry_at)).where(SQL(QUEUED), ImageStatus.retry_at > int(now))
+    query = ImageStatus.select(fn.MIN(ImageStatus.retry_at)).where(SQL(QUEUED), *_later(now))
     return next(bulk.tuples(query))[0]  # type: ignore[no-any-return]
 
 
@@ -130,6 +132,11 @@ def save_progress(at: str, per_second: float, held: str) -> None:
     """Leave word for `status` of how fast the downloads are, and of what holds them, if anything does."""
     text = json.dumps({"at": at, "per_second": round(per_second, 2), "held": held})
     bulk.upsert(SyncState, [{"key": PROGRESS_KEY, "value": text}], [SyncState.key], [SyncState.value])
+
+
+def _later(now: float) -> tuple[Any, Any]:
+    # Both values of is_primary are named for the queue's index, which begins with it.
+    return ImageStatus.is_primary.in_((0, 1)), ImageStatus.retry_at > int(now)
 
 
 def _done() -> dict[str, Any]:

@@ -11,7 +11,7 @@ NUMBERS = ("width", "height", "size_bytes")
 INDEXES = {
     "imagestatus_image_id": "(image_id)",
     "image_status_queued": "(is_primary, retry_at, image_id) WHERE download_done = 0 AND to_download = 1",
-    "image_status_failed": "(outcome) WHERE download_done = 0 AND outcome IS NOT NULL",
+    "image_status_failed": "(outcome) WHERE outcome <> 'done'",
 }
 
 
