@@ -3,7 +3,7 @@
 from sandbox.answer import Answer, Call
 from sandbox.drift import Move
 from sandbox.faults import Fault
-from sandbox.market import Truth
+from sandbox.market import PictureAddress, Truth
 from sandbox.sandbox import Sandbox
 from sandbox.server import SandboxServer
 from sandbox.settings import Clock, RealClock, SandboxSettings
@@ -14,6 +14,7 @@ __all__ = [
     "Clock",
     "Fault",
     "Move",
+    "PictureAddress",
     "RealClock",
     "Sandbox",
     "SandboxServer",

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 
 JSON_TYPE = "application/json"
+ENDLESS = 1 << 62
+"""So many zeros never end."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,10 @@ class Answer:
 
     `wire` is `whole`; `cut`: half of the body arrives, then the connection ends; `reset`: the
     connection is reset and nothing arrives; `hang`: nothing arrives for `delay_seconds`, then the
-    connection ends; `drip`: the body arrives in 20 pieces over `delay_seconds`. A whole answer
-    starts `delay_seconds` late. In-process callers act on it themselves: nothing here waits.
+    connection ends; `drip`: the body arrives in 20 pieces over `delay_seconds`; `long` and `short`:
+    the length that is told is 1,000 bytes over or under what arrives, and after a long one the
+    connection ends; `endless`: no length is told. A whole answer starts `delay_seconds` late, and so
+    many `zeros` follow its body. In-process callers act on it themselves: nothing here waits.
     """
 
     status: int
@@ -25,6 +29,7 @@ class Answer:
     body: bytes = b""
     wire: str = "whole"
     delay_seconds: float = 0.0
+    zeros: int = 0
 
     def json(self) -> Any:
         """Return the body parsed."""

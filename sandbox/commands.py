@@ -9,17 +9,21 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sandbox.faults import EFFECTS, Fault, WrongFault, parse_fault
+from sandbox.faults import EFFECTS, PICTURE, Fault, WrongFault, parse_fault
+from sandbox.picture_faults import PICTURE_EFFECTS
 from sandbox.sandbox import Sandbox
 from sandbox.server import SandboxServer
 from sandbox.settings import SandboxSettings
 
 EXAMPLE = """example:
   python -m sandbox --port 8080 --listings 500 --move-every 20 \\
-      --fault server_error:endpoint=findAllListingsActive,share=0.02 --fault reset:after=50,count=3
+      --fault server_error:endpoint=findAllListingsActive,share=0.02 --fault reset:after=50,count=3 \\
+      --fault truncated:endpoint=picture,share=0.01
 
 The one line that is printed can be put before a crawler's command, or into its shell.
-faults: """
+faults: {faults}
+faults of pictures, which need endpoint={picture}: {picture_faults}
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="sandbox",
         description="Serve a simulated Etsy (API and pictures) until SIGINT or SIGTERM.",
-        epilog=EXAMPLE + ", ".join(EFFECTS),
+        epilog=EXAMPLE.format(faults=", ".join(EFFECTS), picture=PICTURE, picture_faults=", ".join(PICTURE_EFFECTS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -70,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_within(0, float),
         default=0.0,
         help="seconds before each API answer (%(default)s)",
+    )
+    add(
+        "--picture-latency",
+        type=_within(0, float),
+        default=0.0,
+        help="seconds before each picture (%(default)s)",
     )
     add(
         "--move-every",
@@ -94,6 +104,7 @@ def _settings(args: argparse.Namespace) -> SandboxSettings:
         cap=args.cap,
         move_every=args.move_every,
         latency_seconds=args.latency,
+        picture_latency_seconds=args.picture_latency,
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from sandbox.answer import Answer, answer_bytes, answer_error
+from sandbox.picture_faults import ELSEWHERE, HTML, PICTURE_EFFECTS, Hit
 
-HTML = "text/html; charset=utf-8"
 SECONDS = {"timeout": 60.0, "slow": 2.0, "drip": 5.0}
 """How long the faults that take time take, unless a fault says otherwise."""
 IDENTITIES = frozenset({"listing_id", "shop_id", "transaction_id", "listing_image_id"})
@@ -23,6 +23,7 @@ NULLABLE = frozenset(
 )
 PICTURE = "picture"
 """The endpoint under which pictures of the CDN are known; only faults that name it strike there."""
+JSON_ONLY = frozenset({"missing_keys", "nulls"})
 
 
 class WrongFault(ValueError):
@@ -34,9 +35,10 @@ class Fault:
     """A fault and its schedule.
 
     Of the calls that fit (`endpoint` None: any API call; `match`: parameters that the call must have,
-    where a listing_id also fits a batch that asks for it), the first `after` are spared; then every
-    `every`-th is struck with the chance `share`, at most `count` times (None: without end).
-    `seconds` is how long a timeout, slow or drip takes.
+    where a listing_id also fits a batch that asks for it, and a picture's image_id is the one in its
+    address), the first `after` are spared; then every `every`-th is struck with the chance `share`, at
+    most `count` times (None: without end). `seconds` is how long a timeout, slow or drip takes, `to`
+    where a redirect leads.
     """
 
     name: str
@@ -47,11 +49,17 @@ class Fault:
     share: float = 1.0
     match: dict[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    to: str = ELSEWHERE
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if self.name not in EFFECTS:
-            raise WrongFault(f"There is no fault {self.name!r}; there are {', '.join(sorted(EFFECTS))}.")
+        names = EFFECTS.keys() | PICTURE_EFFECTS.keys()
+        if self.name not in names:
+            raise WrongFault(f"There is no fault {self.name!r}; there are {', '.join(sorted(names))}.")
+        if self.name in PICTURE_EFFECTS and self.endpoint != PICTURE:
+            raise WrongFault(f"The fault {self.name} strikes pictures only, so it needs endpoint={PICTURE}.")
+        if self.name in JSON_ONLY and self.endpoint == PICTURE:
+            raise WrongFault(f"The fault {self.name} needs JSON to strike, and a picture is none.")
         if self.every < 1 or self.after < 0 or not 0 <= self.share <= 1:
             raise WrongFault("A fault needs every >= 1, after >= 0 and share between 0 and 1.")
 
@@ -64,6 +72,8 @@ class Fault:
         """Tell whether the fault is meant for such a call."""
         if endpoint != self.endpoint and (self.endpoint is not None or endpoint == PICTURE):
             return False
+        if self.name == "redirect_inside" and "redirected" in params:
+            return False  # or it would lead round and round
         return all(_has(params, name, value) for name, value in self.match.items())
 
 
@@ -122,9 +132,12 @@ class Faults:
         return hits[0] if hits else None
 
 
-def strike(armed: _Armed, answer: Answer) -> Answer:
-    """Return what the fault makes of a good answer."""
-    return EFFECTS[armed.fault.name](answer, armed)
+def strike(armed: _Armed, answer: Answer, path: str = "") -> Answer:
+    """Return what the fault makes of a good answer; of a picture, `path` is the address without the host."""
+    name = armed.fault.name
+    if name in PICTURE_EFFECTS:
+        return PICTURE_EFFECTS[name](answer, Hit(path, armed.fault.to, armed.rng))
+    return EFFECTS[name](answer, armed)
 
 
 def _instead(made: Answer, **headers: str) -> Callable[[Answer, _Armed], Answer]:
@@ -224,6 +237,7 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "every": int,
     "share": float,
     "seconds": float,
+    "to": str,
 }
 
 

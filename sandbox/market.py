@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -30,6 +32,17 @@ class Truth:
     shops: dict[int, Json]
     reviews: dict[int, Json]
     images: dict[int, list[Json]]
+
+
+class PictureAddress(NamedTuple):
+    """What leads to one picture; `image_id` is the one in the address, `rank` the place in the listing, from 1."""
+
+    listing_id: int
+    image_id: int
+    hex: str
+    suffix: str
+    rank: int
+    shop_id: int
 
 
 class Market:
@@ -108,10 +121,17 @@ class Market:
         if not 0 <= picture_number < len(self.numbered):
             return None
         listing = self.numbered[picture_number]
-        for picture in self.render.pictures(listing):
-            if (picture.number, picture.rank) == (picture_number, rank):
-                return listing, picture
-        return None
+        if not 1 <= rank <= self.render.picture_count(listing)[0]:
+            return None
+        return listing, self.render.picture(picture_number, rank)
+
+    def picture_addresses(self) -> Iterator[PictureAddress]:
+        """Return each picture of the market once, by the listings' numbers and the pictures' ranks."""
+        for listing in self.numbered:
+            if listing.state != REMOVED:
+                for rank in range(1, self.render.picture_count(listing)[0] + 1):
+                    _, _, image_id, hex_part, suffix = self.render.picture(listing.number, rank)
+                    yield PictureAddress(listing.listing_id, image_id, hex_part, suffix, rank, listing.shop_id)
 
     def truth(self) -> Truth:
         """Return all that is true now, as plain data."""

@@ -6,7 +6,6 @@ pictures of one listing are one piece from several sides, and pieces with like t
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import re
@@ -18,11 +17,15 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFilter
 
 from sandbox.answer import Answer, answer_bytes
+from sandbox.fields import MASK, mixed
 from sandbox.furniture import Box, boxes_of
 from sandbox.market import Market
+from sandbox.picture_faults import PLACEHOLDER
 from sandbox.render import FIRST_PICTURE_ID, MAX_PICTURES, PICTURE_STEP, Picture
 from sandbox.settings import SandboxSettings
+from sandbox.stamps import Drawing, cut
 from sandbox.words import COLOURS, Piece
+from sandbox.world import Listing
 
 ADDRESS = re.compile(
     r"(?:/\d+/(?:r|d|c/\d+/\d+/\d+/\d+))?/il/(?P<hex>[0-9a-f]{6})/(?P<id>\d{1,18})"
@@ -33,18 +36,34 @@ HEIGHTS = (430, 500, 570, 640)
 KEPT_BYTES = 64 << 20
 FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
 ODD_FORMATS = ("PNG", "GIF", "WEBP")
+NOT_FOUND = answer_bytes(b"Not Found", 404, "text/plain")
+FATE, CHANCES = 0xFA7E, 1 << 24
 LIGHT = {"top": 1.18, "front": 0.92, "side": 0.72}
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 
+class Address(NamedTuple):
+    """What the address of a picture says, whether or not there is such a picture."""
+
+    image_id: int
+    hex: str
+    suffix: str
+    size: str
+
+
 class Shot(NamedTuple):
-    """What one picture shows, and how: its size on the CDN, its piece, and a seed for the rest."""
+    """One picture of a listing at one of the CDN's sizes."""
 
     picture: Picture
     size: str
-    piece: Piece
-    seed: str
+    listing: Listing
+
+
+def read_address(path: str) -> Address | None:
+    """Read an address without its host and query; None where it is no picture's."""
+    match = ADDRESS.fullmatch(path)
+    return None if match is None else Address(int(match["id"]), match["hex"], match["suffix"], match["size"])
 
 
 class Gallery:
@@ -53,35 +72,46 @@ class Gallery:
     def __init__(self, settings: SandboxSettings, market: Market) -> None:
         self._settings = settings
         self._market = market
+        self._salt = mixed(settings.seed & MASK ^ FATE)
         self._kept: OrderedDict[tuple[int, str], Answer] = OrderedDict()
         self._kept_bytes = 0
-        self._drawings: dict[tuple[int, str], bytes] = {}
+        self._drawings: dict[tuple[int, str, str], Drawing] = {}
         self._lock = threading.Lock()
 
-    def find(self, path: str) -> Shot | None:
-        """Return what the address shows, or None where it leads nowhere."""
-        match = ADDRESS.fullmatch(path.partition("?")[0])
-        if match is None:
-            return None
-        place, left = divmod(int(match["id"]) - FIRST_PICTURE_ID, PICTURE_STEP)
+    def show(self, address: Address | None) -> Answer:
+        """Return the picture, 404 where there is none, or what a dead picture gives."""
+        shot = None if address is None else self._find(address)
+        if shot is None:
+            return NOT_FOUND
+        code = mixed(self._salt ^ shot.picture.picture_id)
+        dead, odd = code % CHANCES / CHANCES, (code >> 24) % CHANCES / CHANCES
+        if dead < self._settings.dead_pictures / 2:
+            return NOT_FOUND
+        if dead < self._settings.dead_pictures:
+            return _picture_answer(PLACEHOLDER, "PNG", code)
+        form = ODD_FORMATS[(code >> 48) % len(ODD_FORMATS)] if odd < self._settings.odd_formats else "JPEG"
+        if self._settings.distinct_pictures is None:
+            return self._drawn(shot, form, code)
+        return _picture_answer(self._stamped(shot, form, self._settings.distinct_pictures), form, code)
+
+    def _find(self, address: Address) -> Shot | None:
+        place, left = divmod(address.image_id - FIRST_PICTURE_ID, PICTURE_STEP)
         number, rank = divmod(place, MAX_PICTURES)
         found = None if left else self._market.picture_at(number, rank + 1)
-        if found is None or (found[1].hex, found[1].suffix) != (match["hex"], match["suffix"]):
+        if found is None or (found[1].hex, found[1].suffix) != (address.hex, address.suffix):
             return None
         listing, picture = found
-        return Shot(picture, match["size"], self._market.render.piece(listing), f"{self._settings.seed}")
+        return Shot(picture, address.size, listing)
 
-    def show(self, shot: Shot | None) -> Answer:
-        """Return the picture, 404 where there is none, or what a dead picture gives."""
-        if shot is None:
-            return answer_bytes(b"Not Found", 404, "text/plain")
+    def _drawn(self, shot: Shot, form: str, code: int) -> Answer:
+        """Return the picture from those that are kept, or draw it and keep it."""
         key = (shot.picture.picture_id, shot.size)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
                 return kept
-        answer = self._make(shot)
+        answer = _picture_answer(self._draw(shot, form), form, code)
         self._keep(key, answer)
         return answer
 
@@ -93,35 +123,24 @@ class Gallery:
             while self._kept_bytes > KEPT_BYTES:
                 self._kept_bytes -= len(self._kept.popitem(last=False)[1].body)
 
-    def _make(self, shot: Shot) -> Answer:
-        fate = Random(f"{shot.seed}:fate:{shot.picture.picture_id}")
-        dead, odd = fate.random(), fate.random()
-        if dead < self._settings.dead_pictures / 2:
-            return answer_bytes(b"Not Found", 404, "text/plain")
-        if dead < self._settings.dead_pictures:
-            return _picture_answer(_encode(Image.new("RGB", (100, 100), (225, 225, 225)), "PNG"), "PNG")
-        if odd < self._settings.odd_formats:
-            form = fate.choice(ODD_FORMATS)
-            return _picture_answer(_encode(draw(shot), form), form)
-        return _picture_answer(self._jpeg(shot), "JPEG")
+    def _stamped(self, shot: Shot, form: str, distinct: int) -> bytes:
+        """Return one of the few drawings, made different to the byte by a comment in the file."""
+        # Drawing is what costs: a benchmark of a downloader takes few drawings under many addresses.
+        picture_id = shot.picture.picture_id
+        key = (picture_id // PICTURE_STEP % distinct, shot.size, form)
+        drawing = self._drawings.get(key)
+        if drawing is None:
+            drawing = self._drawings[key] = cut(form, self._draw(shot, form))
+        return drawing.stamped(picture_id)
 
-    def _jpeg(self, shot: Shot) -> bytes:
-        distinct = self._settings.distinct_pictures
-        if distinct is None:
-            return _encode(draw(shot), "JPEG")
-        # Drawing is what costs: a benchmark of a downloader takes few drawings under many addresses,
-        # made different to the byte by a comment in the file.
-        key = (shot.picture.picture_id // PICTURE_STEP % distinct, shot.size)
-        body = self._drawings.get(key)
-        if body is None:
-            body = self._drawings[key] = _encode(draw(shot), "JPEG")
-        comment = str(shot.picture.picture_id).encode()
-        return body[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + body[2:]
+    def _draw(self, shot: Shot, form: str) -> bytes:
+        piece = self._market.render.piece(shot.listing)
+        return _encode(draw(shot, piece, f"{self._settings.seed}"), form)
 
 
-def _picture_answer(body: bytes, form: str) -> Answer:
-    answer = answer_bytes(body, 200, FORMATS[form])
-    return Answer(200, {**answer.headers, "etag": f'"{hashlib.sha1(body).hexdigest()}"'}, body)
+def _picture_answer(body: bytes, form: str, code: int) -> Answer:
+    # The tag follows from the picture's number and the length: to hash the body would cost more than to send it.
+    return Answer(200, {"content-type": FORMATS[form], "etag": f'"{code:016x}{len(body):024x}"'}, body)
 
 
 def _encode(image: Image.Image, form: str) -> bytes:
@@ -130,14 +149,14 @@ def _encode(image: Image.Image, form: str) -> bytes:
     return out.getvalue()
 
 
-def draw(shot: Shot) -> Image.Image:
-    """Draw a shot at its width; rank 1 shows the piece half from the front, each next from further round."""
-    rng = Random(f"{shot.seed}:{shot.picture.picture_id}")
+def draw(shot: Shot, piece: Piece, seed: str) -> Image.Image:
+    """Draw a piece at the shot's width; rank 1 shows it half from the front, each next from further round."""
+    rng = Random(f"{seed}:{shot.picture.picture_id}")
     width, height = WIDTHS["570xN"], rng.choice(HEIGHTS)
     image = _room(rng, width, height)
     angle = math.radians(28 + 41 * (shot.picture.rank - 1) + rng.uniform(-8, 8))
-    _draw_boxes(image, boxes_of(shot.piece, Random(f"{shot.seed}:{shot.picture.number}")), shot.piece, angle)
-    image = _grained(image, rng, 36 if shot.piece.material in ("wood", "rattan") else 24)
+    _draw_boxes(image, boxes_of(piece, Random(f"{seed}:{shot.picture.number}")), piece, angle)
+    image = _grained(image, rng, 36 if piece.material in ("wood", "rattan") else 24)
     target = WIDTHS[shot.size]
     if target == width:
         return image

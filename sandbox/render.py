@@ -210,17 +210,23 @@ class Renderer:
 
     def pictures(self, listing: Listing) -> list[Picture]:
         """Return the listing's pictures in their order; now and then the last is a neighbour's first."""
+        count, shared = self.picture_count(listing)
+        own = [self.picture(listing.number, rank) for rank in range(1, count + 1)]
+        return [*own, self.picture(listing.number - 1, 1)] if shared else own
+
+    def picture_count(self, listing: Listing) -> tuple[int, bool]:
+        """Return how many pictures are the listing's own, and whether a neighbour's comes after them."""
         code = self._code(PICTURES, listing.listing_id)
         count = PICTURE_COUNTS[code & 15]
         shared = listing.number > 0 and code >> 4 & 63 == 0
-        own = [self.picture(listing.number, rank) for rank in range(1, count + 1)]
-        return [*own[: MAX_PICTURES - 1], self.picture(listing.number - 1, 1)] if shared else own
+        return (min(count, MAX_PICTURES - 1) if shared else count), shared
 
     def picture(self, number: int, rank: int) -> Picture:
         """Return the picture at this rank (from 1) of the listing with this number."""
         picture_id = FIRST_PICTURE_ID + (number * MAX_PICTURES + rank - 1) * PICTURE_STEP
         code = self._code(PLACE, picture_id)
-        suffix = "".join(SUFFIX_LETTERS[code >> shift & 31] for shift in (24, 29, 34, 39))
+        first, second, third, fourth = code >> 24 & 31, code >> 29 & 31, code >> 34 & 31, code >> 39 & 31
+        suffix = SUFFIX_LETTERS[first] + SUFFIX_LETTERS[second] + SUFFIX_LETTERS[third] + SUFFIX_LETTERS[fourth]
         return Picture(number, rank, picture_id, f"{code & 0xFFFFFF:06x}", suffix)
 
     def images(self, listing: Listing) -> list[Json]:

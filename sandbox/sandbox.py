@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
+from urllib.parse import parse_qsl
 
 from sandbox.answer import Answer, Call, answer_error
 from sandbox.api import Api, Route, route
 from sandbox.drift import Drift, Move
 from sandbox.faults import PICTURE, Faults, strike
 from sandbox.limits import Limits
-from sandbox.market import Market, Truth
-from sandbox.pictures import Gallery
+from sandbox.market import Market, PictureAddress, Truth
+from sandbox.pictures import Gallery, read_address
 from sandbox.settings import Clock, RealClock, SandboxSettings
 
 NO_SECRET = "Shared secret is required in x-api-key header."
@@ -44,6 +46,12 @@ class Sandbox:
         self.calls: list[Call] = []
         self.picture_calls: Counter[int] = Counter()
         """How often the CDN answered with each status."""
+        self.picture_ids: list[int] = []
+        """The image ids for which the CDN was asked, in that order, be there such pictures or not."""
+        self.keys_sent_to_cdn = 0
+        """How many requests to the CDN carried a key, which is none of its business."""
+        self.picture_connections = 0
+        """On how many TCP connections pictures were asked for."""
         self._api = Api(self.market)
         self._drift = Drift(self.market)
         self._gallery = Gallery(self.settings, self.market)
@@ -98,17 +106,38 @@ class Sandbox:
         answer = answer_error(429, text)
         return replace(answer, headers={**answer.headers, "retry-after": wait})
 
-    def picture(self, path: str) -> Answer:
-        """Answer one request to the CDN; `path` is the address without the host, from its first slash."""
+    def picture(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Answer one request to the CDN; `path` is the address without the host, from its first slash.
+
+        Header names are in lower case.
+        """
+        place, _, query = path.partition("?")
+        address = read_address(place)
+        params = dict(parse_qsl(query)) if query else {}
         with self._lock:
-            found = self._gallery.find(path)
-            params = {} if found is None else {"image_id": str(found.picture.picture_id)}
+            if address is not None:
+                self.picture_ids.append(address.image_id)
+                params["image_id"] = str(address.image_id)
+            self.keys_sent_to_cdn += "x-api-key" in (headers or {})
             armed = self.faults.pick(PICTURE, params)
-        answer = self._gallery.show(found)
+        answer = self._gallery.show(address)
         with self._lock:
-            answer = answer if armed is None else strike(armed, answer)
+            answer = answer if armed is None else strike(armed, answer, path)
             self.picture_calls[answer.status] += 1
-        return answer
+        late = self.settings.picture_latency_seconds
+        return replace(answer, delay_seconds=answer.delay_seconds + late) if late else answer
+
+    def picture_addresses(self, count: int) -> Iterator[PictureAddress]:
+        """Return the first so many pictures of the market in the listings' order, each once; costs microseconds each.
+
+        The address of one is `/il/{hex}/{image_id}/il_570xN.{image_id}_{suffix}.jpg`.
+        """
+        return islice(self.market.picture_addresses(), count)
+
+    def count_picture_connection(self) -> None:
+        """Count a TCP connection on which a picture is asked for; the server calls it once for each."""
+        with self._lock:
+            self.picture_connections += 1
 
     def move(self, count: int = 1) -> list[Move]:
         """Let so many things happen in the market now, and return what they were."""
@@ -126,7 +155,7 @@ class Sandbox:
             return self.calls[start:]
 
     def stats(self) -> dict[str, Any]:
-        """Return counts of calls, pictures, faults and the market's things, and the busiest second."""
+        """Return counts of calls, pictures, faults and the market's things, the busiest second, and image ids."""
         with self._lock:
             calls = Counter((call.endpoint, call.status) for call in self.calls)
             by_endpoint: dict[str, dict[str, int]] = {}
@@ -138,6 +167,9 @@ class Sandbox:
                 "by_endpoint": by_endpoint,
                 "max_calls_in_a_second": busiest_second([call.at for call in self.calls]),
                 "pictures": {str(status): count for status, count in sorted(self.picture_calls.items())},
+                "picture_ids": list(self.picture_ids),
+                "picture_connections": self.picture_connections,
+                "keys_sent_to_cdn": self.keys_sent_to_cdn,
                 "faults": self.faults.struck(),
                 "listings": dict(states),
                 "shops": len(self.market.shops) - len(self.market.closed_shops),

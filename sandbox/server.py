@@ -11,6 +11,7 @@ import gzip
 import socket
 import struct
 import threading
+from dataclasses import replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import NamedTuple
@@ -25,6 +26,10 @@ CDN_PREFIX = "/cdn"
 MAX_HEAD_BYTES = 64 << 10
 MAX_BODY_BYTES = 1 << 20
 DRIPS = 20
+LENGTH_ERRORS = {"long": 1000, "short": -1000}
+LAST_WIRES = frozenset({"cut", "long", "endless"})
+"""After these ways of an answer the connection ends."""
+ZEROS = bytes(64 << 10)
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -41,6 +46,10 @@ class Request(NamedTuple):
     def params(self) -> dict[str, str]:
         """Return the query's parameters; of one given twice, the last counts."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
+
+    def is_picture(self) -> bool:
+        """Tell whether it goes to the CDN."""
+        return self.path.startswith(CDN_PREFIX + "/")
 
 
 class SandboxServer:
@@ -104,8 +113,12 @@ class SandboxServer:
 
     def _serve(self, connection: socket.socket) -> None:
         reader = Reader(connection)
+        pictures = False
         try:
             while (request := reader.read()) is not None:
+                if not pictures and request.is_picture():
+                    pictures = True
+                    self.sandbox.count_picture_connection()
                 answer = self._answer(request)
                 goes_on = self._send(connection, request, answer)
                 if not goes_on or request.headers.get("connection", "").lower() == "close":
@@ -118,11 +131,20 @@ class SandboxServer:
             connection.close()
 
     def _answer(self, request: Request) -> Answer:
-        if request.path.startswith(CDN_PREFIX + "/"):
-            return self.sandbox.picture(request.path[len(CDN_PREFIX) :])
+        if request.is_picture():
+            return self._picture(request)
         if request.path.startswith(CONTROL_PREFIX):
             return control(self.sandbox, request.method, request.path, request.params(), request.body)
         return self.sandbox.handle(request.method, unquote(request.path), request.params(), request.headers)
+
+    def _picture(self, request: Request) -> Answer:
+        path = request.path[len(CDN_PREFIX) :]
+        answer = self.sandbox.picture(f"{path}?{request.query}" if request.query else path, request.headers)
+        location = answer.headers.get("location", "")
+        if location.startswith("/"):
+            # The sandbox knows addresses from the CDN's root on, which lies below the server's.
+            return replace(answer, headers={**answer.headers, "location": CDN_PREFIX + location})
+        return answer
 
     def _send(self, connection: socket.socket, request: Request, answer: Answer) -> bool:
         """Send the answer as its `wire` says; return whether the connection can go on."""
@@ -136,24 +158,24 @@ class SandboxServer:
         if answer.wire == "hang":
             return False
         head, body = self._frame(request, answer)
-        if answer.wire == "cut":
-            connection.sendall(head + body[: len(body) // 2])
-            return False
         if answer.wire == "drip":
             self._drip(connection, head, body, answer.delay_seconds)
         else:
-            connection.sendall(head + body)
-        return True
+            connection.sendall(head + (body[: len(body) // 2] if answer.wire == "cut" else body))
+        if answer.zeros and request.method != "HEAD":
+            self._send_zeros(connection, answer.zeros)
+        return answer.wire not in LAST_WIRES
 
     def _frame(self, request: Request, answer: Answer) -> tuple[bytes, bytes]:
         headers, body = answer.headers, answer.body
         if self.sandbox.settings.gzip and "gzip" in request.headers.get("accept-encoding", ""):
             body = gzip.compress(body, 1, mtime=0)
             headers = {**headers, "content-encoding": "gzip"}
+        length = len(body) + answer.zeros + LENGTH_ERRORS.get(answer.wire, 0)
         # One string and one write: a head sent ahead of its body would wait for the client's delayed ACK.
         lines = [f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, '')}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        lines += [f"content-length: {len(body)}", "", ""]
+        lines += ["connection: close" if answer.wire == "endless" else f"content-length: {max(0, length)}", "", ""]
         return "\r\n".join(lines).encode("latin-1"), b"" if request.method == "HEAD" else body
 
     def _drip(self, connection: socket.socket, head: bytes, body: bytes, seconds: float) -> None:
@@ -163,6 +185,10 @@ class SandboxServer:
             if self._stopping.wait(seconds / DRIPS):
                 return
             connection.sendall(body[start : start + size])
+
+    def _send_zeros(self, connection: socket.socket, count: int) -> None:
+        while count > 0 and not self._stopping.is_set():
+            count -= connection.send(ZEROS[:count])
 
 
 class Reader:

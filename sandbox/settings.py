@@ -66,6 +66,9 @@ class SandboxSettings:
     """How far the market's own time goes on at each drift move."""
     epoch: int = EPOCH
     latency_seconds: float = 0.0
+    """How late each answer of the API is."""
+    picture_latency_seconds: float = 0.0
+    """How late each answer of the CDN is."""
     dead_pictures: float = 0.01
     """Share of pictures that are 404 (one half) or a placeholder PNG (the other half)."""
     odd_formats: float = 0.03
