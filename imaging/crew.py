@@ -78,7 +78,7 @@ class Crew:
                 left = self._courtesy.until - self._clock.monotonic()
                 if left > 0:
                     self._stop.pause(left)
-                if not self._stop.requested() and (result := self._worker.bring(wanted)):
+                if not self._stop.is_known() and (result := self._worker.bring(wanted)):
                     self._results.put(result)
             except Stopped:
                 continue

@@ -73,7 +73,8 @@ class Downloads:
         self._stop = stop
         self._observe = observe
         self._ahead = workers * AHEAD_PER_WORKER
-        self._at_work: set[int] = set()
+        self._handed_out = 0
+        self._at_work: set[int] = set()  # handed out, or brought and not written down yet
         self._batch: list[Result] = []
         self._batch_due = 0.0
         self._disk_trouble = ""
@@ -116,9 +117,9 @@ class Downloads:
         now = self._clock.monotonic()
         if now >= self._disk_look_at:
             self._note_disk(self._disk.trouble())
-        if self._disk_trouble or len(self._at_work) > self._ahead // 2 or now < self._nothing_until:
+        if self._disk_trouble or self._handed_out > self._ahead // 2 or now < self._nothing_until:
             return
-        found = queue.take(self._ahead - len(self._at_work), self._clock.now(), self._at_work)
+        found = queue.take(self._ahead - self._handed_out, self._clock.now(), self._at_work)
         if not found:
             self._nothing_until = now + IDLE_SECONDS
             return
@@ -128,6 +129,7 @@ class Downloads:
         for wanted in found:
             if wanted.image_id not in shared:
                 self._at_work.add(wanted.image_id)
+                self._handed_out += 1
                 self._crew.hand_out(wanted)
 
     def _note_disk(self, trouble: str) -> None:
@@ -135,12 +137,15 @@ class Downloads:
         self._disk_look_at = self._clock.monotonic() + (DISK_SECONDS if trouble else LOOK_SECONDS)
         if trouble and not self._disk_trouble:
             log.warning("Downloads wait: %s. They go on by themselves when that is mended.", trouble)
-            self._at_work.difference_update(wanted.image_id for wanted in self._crew.recall())
+            back = self._crew.recall()
+            self._handed_out -= len(back)
+            self._at_work.difference_update(wanted.image_id for wanted in back)
         elif self._disk_trouble and not trouble:
             log.info("Downloads go on.")
         self._disk_trouble = trouble
 
     def _take_in(self, result: Result) -> None:
+        self._handed_out -= 1
         if result.disk:
             # Its row stays in the queue as it is: nothing is wrong with the picture.
             self._at_work.discard(result.wanted.image_id)

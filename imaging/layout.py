@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,14 @@ class Store:
         """Return the file of this number, whatever its format, or None."""
         found = (self.path(number, name) for name in EXTENSIONS)
         return next((path for path in found if path.is_file()), None)
+
+    def numbers(self, folder: int) -> array[int]:
+        """Return the numbers of the pictures in a sub-folder, ascending."""
+        try:
+            with os.scandir(self.root / f"{folder:03d}") as entries:
+                return array("q", sorted(found for entry in entries if (found := number_of(entry.name)) is not None))
+        except FileNotFoundError:
+            return array("q")
 
     def folders(self) -> Iterator[Path]:
         """Return the sub-folders that are there, in order."""

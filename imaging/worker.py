@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from pathlib import Path
 from imaging.address import picture_url
 from imaging.check import Picture, Refused, check_picture
 from imaging.fetch import Fetcher
-from imaging.layout import EXTENSIONS, Store
+from imaging.layout import EXTENSIONS, FOLDERS, Store
 from imaging.store.queue import Wanted
 from runtime.clock import Clock
 from runtime.errors import Stopped
@@ -47,12 +50,13 @@ class PictureWorker:
         self._clock = clock
         self._stopped = stopped
         self._folders: set[Path] = set()
+        self._there: dict[int, array[int]] = {}
 
     def bring(self, wanted: Wanted) -> Result | None:
         """Return what became of the picture; None where a stop came first."""
         began = self._clock.monotonic()
         try:
-            there = self._store.find(wanted.image_id)
+            there = self._find(wanted)
             adopted = self._adopt(wanted, began, there) if there else None
             return adopted or self._fetch(wanted, began, there)
         except Stopped:
@@ -64,6 +68,21 @@ class PictureWorker:
         except OSError as error:
             self._folders.clear()
             return Result(wanted, began, disk=f"{error.strerror or error}")
+
+    def _find(self, wanted: Wanted) -> Path | None:
+        """Return the file that lies there already, if any; each folder is listed once, when it is first needed.
+
+        Four looks at the disk for each picture cost more than the picture's decoding, for the threads wait for each
+        other's. What this process stores itself has its row, and a row that was done before says so by its digest.
+        """
+        if wanted.digest is not None:
+            return self._store.find(wanted.image_id)
+        folder = wanted.image_id % FOLDERS
+        there = self._there.get(folder)
+        if there is None:
+            there = self._there[folder] = self._store.numbers(folder)
+        place = bisect_left(there, wanted.image_id)
+        return self._store.find(wanted.image_id) if there[place : place + 1] == array("q", [wanted.image_id]) else None
 
     def _adopt(self, wanted: Wanted, began: float, path: Path) -> Result | None:
         """Return the picture whose file is there already: a kill came between the file and its row."""
@@ -98,8 +117,13 @@ class PictureWorker:
             self._folders.add(path.parent)
         aside = self._store.aside / f"{path.name}.{threading.get_ident()}"
         try:
-            aside.write_bytes(body)
-            os.utime(aside, (stored_at, stored_at))
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            try:
+                if os.write(descriptor, body) < len(body):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.utime(descriptor, (stored_at, stored_at))
+            finally:
+                os.close(descriptor)
             aside.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

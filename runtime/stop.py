@@ -58,6 +58,10 @@ class Stop:
                     self.ask(f"the file {path.name}")
         return self._asked.is_set()
 
+    def is_known(self) -> bool:
+        """Return whether `requested` has found a stop already; looks at no file, for those who ask very often."""
+        return self._asked.is_set()
+
     def raise_if_requested(self) -> None:
         """Raise Stopped where a stop was asked for."""
         if self.requested():

@@ -1,0 +1,132 @@
+"""The sub-commands `archive` and `primary`: from settings to words on the terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from peewee import Database, PeeweeException
+from rich.console import Console
+
+from imaging.archive import Archive, Archived, Archiver
+from imaging.primary import Primaries, Standing
+from imaging.shards import PICTURES, RAW, ShardReader
+from imaging.store.archiving import KINDS
+from imaging.wiring import DOWNLOADS, STOP_NAMES, Parts, build_parts, open_for_writing
+from runtime.database import database_path, in_words
+from runtime.errors import Stopped
+from runtime.instance import is_running, single_instance
+from runtime.logs import set_up_logs
+from runtime.progress import Progress
+from runtime.rate import Rate
+from runtime.settings import Settings
+
+ARCHIVE, PRIMARY = "archive", "primary"  # the names of the locks
+RATE_SECONDS = 60.0
+AGAIN = {PICTURES: "to be made again", RAW: "queued again"}
+log = logging.getLogger(__name__)
+
+
+def archive(settings: Settings, console: Console) -> int:
+    """Archive what fills whole shards; exit status 0."""
+    parts = build_parts(settings, console)
+    kinds = [KINDS[PICTURES], *([KINDS[RAW]] if settings.archive_raw else [])]
+    with _at_work(parts, ARCHIVE) as database, Progress(console, parts.clock, "archive") as progress:
+        rate = Rate(parts.clock, RATE_SECONDS)
+
+        def observe(done: Archived, shard: str) -> None:
+            pictures = done.pictures.total()
+            per_second = rate.per_second(pictures)
+            if progress.due():
+                waiting = pictures + sum(done.waiting.values())
+                progress.show({"archived": f"{pictures:,} of {waiting:,}, {per_second:.1f} a second", "shard": shard})
+
+        archiver = Archiver(
+            build_archive(parts, database), kinds, settings.shard_pictures, settings.min_free_gb, observe
+        )
+        try:
+            archiver.run()
+        except Stopped:
+            log.info("Stopping.")
+    words = archived_in_words(archiver.done, settings.shard_pictures, parts.stop.reason)
+    console.print(words, highlight=False, soft_wrap=True)
+    return 0
+
+
+def primary(settings: Settings, console: Console) -> int:
+    """Make imageprimary/ show each listing's primary picture; exit status 0."""
+    parts = build_parts(settings, console)
+    with _at_work(parts, PRIMARY) as database, Progress(console, parts.clock, "primary pictures") as progress:
+        rate = Rate(parts.clock, RATE_SECONDS)
+
+        def observe(standing: Standing) -> None:
+            per_second = rate.per_second(standing.seen)
+            if progress.due():
+                seen = f"{standing.seen:,} of {standing.total:,}, {per_second:.1f} a second"
+                progress.show({"listings": seen, "placed": f"{standing.placed:,}", "changed": f"{standing.changed:,}"})
+
+        primaries = Primaries(build_archive(parts, database), settings.min_free_gb, observe)
+        try:
+            primaries.run()
+        except Stopped:
+            log.info("Stopping.")
+    console.print(primaries_in_words(primaries.standing, parts.stop.reason), highlight=False, soft_wrap=True)
+    return 0
+
+
+def build_archive(parts: Parts, database: Database) -> Archive:
+    """Return what archiving works on; the database is open."""
+    return Archive(database, parts.stop, parts.layout, ShardReader(parts.layout.shards))
+
+
+def archived_in_words(done: Archived, shard_pictures: int, stopped_by: str) -> str:
+    """Return the closing words of `archive`."""
+    shards = done.shards.total()
+    words = [f"{shards:,} shard{'' if shards == 1 else 's'} of {shard_pictures:,} pictures written."] if shards else []
+    for prefix, number in done.put_back.items():
+        words += [f"{number:,} {KINDS[prefix].words} pictures were missing or damaged and are {AGAIN[prefix]}."]
+    if stopped_by:
+        return " ".join([*words, f"Stopped by {stopped_by}; the same command goes on from there."])
+    for prefix, number in done.waiting.items():
+        if number:
+            words += [f"{number:,} {KINDS[prefix].words} pictures wait; a shard takes {shard_pictures:,}."]
+    if not done.waiting[PICTURES] and PICTURES not in done.begun:
+        hint = "" if RAW in done.waiting else "; set ARCHIVE_RAW=1 to archive pictures as downloaded"
+        words += [f"No background-free picture exists yet{hint}."]
+    return " ".join(words or ["Nothing waits: every picture is in a shard."])
+
+
+def primaries_in_words(standing: Standing, stopped_by: str) -> str:
+    """Return the closing words of `primary`."""
+    words = (
+        f"{standing.placed:,} placed, {standing.changed:,} changed, {standing.there:,} already there, "
+        f"{standing.waiting:,} waiting for their download"
+    )
+    if standing.queued_again:
+        words += f" ({standing.queued_again:,} of them queued again: their file was missing or damaged)"
+    return f"{words}. Stopped by {stopped_by}; the same command goes on." if stopped_by else f"{words}."
+
+
+@contextmanager
+def _at_work(parts: Parts, work: str) -> Iterator[Database]:
+    """Be the one process that does this work on this home, with logs, signals and the open database."""
+    with single_instance(parts.home.lock_of(work), parts.clock):
+        set_up_logs(parts.home.logs, work, parts.settings.secrets, parts.console)
+        parts.stop.clear_old_files(keep=_meant_for_others(parts, work))
+        with parts.stop.signals():
+            database = open_for_writing(parts)
+            try:
+                yield database
+            except PeeweeException as error:
+                path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
+                raise in_words(error, path) from error
+            finally:
+                database.close()
+        parts.stop.obeyed(keep=_meant_for_others(parts, work))
+
+
+def _meant_for_others(parts: Parts, work: str) -> Collection[str]:
+    """Return the KILL files that somebody else at work has yet to see; who is the last removes them."""
+    locks = [parts.home.lock, *(parts.home.lock_of(name) for name in (DOWNLOADS, ARCHIVE, PRIMARY) if name != work)]
+    return STOP_NAMES if any(is_running(lock) for lock in locks) else ()
