@@ -9,16 +9,19 @@ from peewee import Database, PeeweeException
 from rich.console import Console
 
 from imaging import report
+from imaging.audit import FileAudit
 from imaging.beside import Companion
 from imaging.download import Standing
+from imaging.layout import Layout
 from imaging.store import queue
 from imaging.wiring import DOWNLOADS, STOP_NAMES, Parts, build_downloads, build_parts, open_for_writing
 from runtime.database import database_path, in_words
 from runtime.errors import Stopped
+from runtime.findings import FileChecks
 from runtime.instance import is_running, single_instance
 from runtime.logs import set_up_logs
 from runtime.progress import Progress
-from runtime.settings import Settings
+from runtime.settings import Home, Settings
 from runtime.stop import Stop
 
 DOWNLOAD_STOP_NAMES = (*STOP_NAMES, "KILL_DL")
@@ -49,6 +52,11 @@ def download(settings: Settings, console: Console) -> int:
 def beside(settings: Settings, console: Console, database: Database, crawl_stop: Stop) -> Companion:
     """Return the downloads that run beside a crawl, in its process and on its database."""
     return Companion(build_parts(settings, console), database, crawl_stop)
+
+
+def file_checks(settings: Settings) -> FileChecks:
+    """Return the checks by which VERIFY holds the picture files and their rows together."""
+    return FileAudit(Layout(Home(settings.crawler_home).images)).checks()
 
 
 @contextmanager

@@ -29,9 +29,10 @@ class Disk:
     def trouble(self) -> str:
         """Return why nothing can be stored now, empty where it can; the folder is made when it is first needed."""
         root = self._store.root
-        if self._store.is_away() and self._any_loose():
+        away = away_in_words(self._store, self._any_loose)
+        if away:
             self._prepared = False
-            return f"{root} is not there, or empty, though pictures were stored in it: is its disk mounted?"
+            return away
         try:
             if not self._prepared:
                 self._store.prepare()
@@ -47,6 +48,13 @@ class Disk:
     def unusable(self) -> None:
         """Note that something could not be stored: the folder is made ready anew before the next try."""
         self._prepared = False
+
+
+def away_in_words(store: Store, any_loose: Callable[[], bool]) -> str:
+    """Return that the folder is gone with all its pictures, empty where it is not (or none was ever stored)."""
+    if not store.is_away() or not any_loose():
+        return ""
+    return f"{store.root} is not there, or empty, though pictures were stored in it: is its disk mounted?"
 
 
 def settle(root: Path, files: Iterable[Path]) -> None:

@@ -55,6 +55,11 @@ def done_again(image_ids: Sequence[int]) -> list[Row]:
     ]
 
 
+def pointing_to(shard: str, image_ids: Sequence[int]) -> set[int]:
+    """Return those of the pictures whose rows name this shard."""
+    return {row.image_id for row in done_again(image_ids) if shard in (row.raw_shard, row.shard)}
+
+
 def known(image_ids: Sequence[int]) -> set[int]:
     """Return which of these pictures have a row."""
     query = ImageStatus.select(ImageStatus.image_id)
