@@ -22,7 +22,7 @@ from typing import TypeVar
 from peewee import Database
 
 from imaging.check import Refused, digest_of
-from imaging.disk import BYTES_PER_GB
+from imaging.disk import BYTES_PER_GB, away_in_words
 from imaging.layout import EXTENSIONS, Layout, Store
 from imaging.shards import (
     PICTURES,
@@ -65,12 +65,9 @@ class Archive:
 
     def refuse_if_away(self, kind: Kind) -> None:
         """Raise OperatorNeeded where no picture at all is there: its disk is gone, not the pictures."""
-        root = self.store(kind).root
-        if self.store(kind).is_away():
-            raise OperatorNeeded(
-                f"{root} is not there, or empty, though pictures were stored in it: is its disk mounted?",
-                advice="Mount it, then start again; nothing was changed.",
-            )
+        away = away_in_words(self.store(kind), lambda: True)
+        if away:
+            raise OperatorNeeded(away, advice="Mount it, then start again; nothing was changed.")
 
 
 @dataclass(frozen=True, slots=True)

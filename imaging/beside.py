@@ -5,6 +5,7 @@ It holds the same lock as `run.py download`. Where that command runs already, it
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterator
@@ -62,10 +63,11 @@ class Companion:
 
     def _run(self) -> None:
         try:
-            with self._database.connection_context():
+            with contextlib.suppress(Stopped), self._database.connection_context():
                 self._wait_for_the_lock()
-        except Stopped:
-            pass
+            if not self._crawl_stop.requested():
+                self._stop.obeyed()
+                log.info("Downloads stopped by %s; the crawl goes on. Go on: run.py download.", self._stop.reason)
         except BaseException as error:
             self._error = error
             # Loud, and soon: a crawl whose downloads are dead would look well for months.
@@ -93,9 +95,6 @@ class Companion:
             parts.settings, parts.layout, self._database, parts.clock, self._stop, self._observe
         )
         self._standing = downloads.run(for_ever=True)
-        if not self._crawl_stop.requested():
-            self._stop.obeyed()
-            log.info("Downloads stopped by %s; the crawl goes on. To go on: python run.py download.", self._stop.reason)
 
     def _observe(self, standing: Standing) -> None:
         self._standing = standing

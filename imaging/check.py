@@ -14,9 +14,11 @@ from PIL import Image, UnidentifiedImageError
 PLACEHOLDER_BYTES = 1_024
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 50_000_000
-MOST_FRAMES_PIXELS = 4 * MOST_PIXELS
+MOST_FRAMES, MOST_FRAMES_PIXELS = 500, 4 * MOST_PIXELS
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 SIGNS_OF_A_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
+PHONE_JPEG = "MPO"  # a JPEG with another behind it
+JPEG_SCAN, JPEG_END, GIF_END = b"\xff\xda", b"\xff\xd9", b"\x3b"
 PNG_END = b"IEND\xae\x42\x60\x82"
 CUT_SIGNS = ("truncated", "end of", "incomplete", "not enough", "not read enough")
 
@@ -54,7 +56,8 @@ def check_picture(body: bytes) -> Picture:
         raise Refused("wrong_length", "the end is missing")
     try:
         with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            picture_format, (width, height) = str(image.format).lower(), image.size
+            picture_format = "jpeg" if image.format == PHONE_JPEG else str(image.format).lower()
+            width, height = image.size
             if width * height > MOST_PIXELS:
                 raise Refused("too_many_pixels", f"{width} x {height} pixels")
             _decode(image)
@@ -80,20 +83,31 @@ def digest_of(body: bytes) -> str:
 
 def _ends_early(body: bytes) -> bool:
     """Return whether the file's own frame says that its end is missing; Pillow lets some of these pass."""
+    if body.startswith(b"\xff\xd8"):
+        return body.rfind(JPEG_END) < body.rfind(JPEG_SCAN)
     if body.startswith(b"\x89PNG"):
         return PNG_END not in body
+    if body.startswith(b"GIF8"):
+        return not body.rstrip(b"\0").endswith(GIF_END)
     return body.startswith(b"RIFF") and len(body) < 8 + int.from_bytes(body[4:8], "little")
 
 
 def _decode(image: Image.Image) -> None:
     """Decode every frame; raises what Pillow raises."""
-    size = image.size
+    if image.format == PHONE_JPEG:
+        image.load()  # its first picture is the one that is shown
+        return
+    width, height = image.size
     # All of a JPEG's data is read in any case; an eighth of the size saves the arithmetic on pixels.
     image.draft("L", (1, 1))
     image.load()
-    frames = getattr(image, "n_frames", 1)
-    if frames * size[0] * size[1] > MOST_FRAMES_PIXELS:
-        raise Refused("too_many_pixels", f"{frames} frames of {size[0]} x {size[1]} pixels")
-    for number in range(1, frames):
-        image.seek(number)
+    for number in range(1, MOST_FRAMES + 1):
+        try:
+            image.seek(number)
+        except EOFError:
+            return
+        # A later frame may be larger than the first.
+        if image.width * image.height * number > MOST_FRAMES_PIXELS:
+            raise Refused("too_many_pixels", f"{number} frames of {image.width} x {image.height} pixels")
         image.load()
+    raise Refused("too_many_pixels", f"more than {MOST_FRAMES} frames of {width} x {height} pixels")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from peewee import Database, PeeweeException
@@ -15,6 +15,7 @@ from imaging.download import Standing
 from imaging.layout import Layout
 from imaging.store import queue
 from imaging.wiring import DOWNLOADS, STOP_NAMES, Parts, build_downloads, build_parts, open_for_writing
+from runtime.clock import Clock
 from runtime.database import database_path, in_words
 from runtime.errors import Stopped
 from runtime.findings import FileChecks
@@ -26,6 +27,7 @@ from runtime.stop import Stop
 
 DOWNLOAD_STOP_NAMES = (*STOP_NAMES, "KILL_DL")
 TITLE = "pictures"
+COUNT_SECONDS = 5.0
 
 
 def download(settings: Settings, console: Console) -> int:
@@ -34,11 +36,11 @@ def download(settings: Settings, console: Console) -> int:
     with _at_work(parts, DOWNLOADS):
         database = open_for_writing(parts)
         with Progress(console, parts.clock, TITLE) as progress:
+            counts = Counts(parts.clock)
 
             def observe(standing: Standing) -> None:
                 if progress.due():
-                    now = parts.clock.now()
-                    progress.show(report.progress_in_words(standing, *queue.waiting(now), now))
+                    progress.show(report.progress_in_words(standing, *counts.waiting(), parts.clock.now()))
 
             downloads = build_downloads(settings, parts.layout, database, parts.clock, parts.stop, observe)
             standing = downloads.run(for_ever=False)
@@ -47,6 +49,22 @@ def download(settings: Settings, console: Console) -> int:
         database.close()
         console.print(words, highlight=False, soft_wrap=True)
     return 0
+
+
+class Counts:
+    """What waits in the queue, counted anew now and then: a queue of millions takes a moment to count."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._counted_at = float("-inf")
+        self._waiting = (0, 0)
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many rows are queued, and how many of them wait for another try later."""
+        now = self._clock.monotonic()
+        if now - self._counted_at >= COUNT_SECONDS:
+            self._waiting, self._counted_at = queue.waiting(self._clock.now()), now
+        return self._waiting
 
 
 def beside(settings: Settings, console: Console, database: Database, crawl_stop: Stop) -> Companion:
@@ -64,7 +82,7 @@ def _at_work(parts: Parts, work: str) -> Iterator[None]:
     """Be the one process that does this work on this home, with logs and signals, and errors in words."""
     with single_instance(parts.home.lock_of(work), parts.clock):
         set_up_logs(parts.home.logs, work, parts.settings.secrets, parts.console)
-        parts.stop.clear_old_files(keep=_meant_for_the_crawler(parts))
+        parts.stop.clear_old_files(keep=STOP_NAMES if is_running(parts.home.lock) else ())
         with parts.stop.signals():
             try:
                 yield
@@ -73,9 +91,5 @@ def _at_work(parts: Parts, work: str) -> Iterator[None]:
             except PeeweeException as error:
                 path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
                 raise in_words(error, path) from error
-        parts.stop.obeyed(keep=_meant_for_the_crawler(parts))
-
-
-def _meant_for_the_crawler(parts: Parts) -> Collection[str]:
-    """Return the KILL files that a running crawler has yet to see; it removes them itself."""
-    return STOP_NAMES if is_running(parts.home.lock) else ()
+        # A running crawl has the same files to obey, and removes them itself.
+        parts.stop.obeyed(keep=DOWNLOAD_STOP_NAMES if is_running(parts.home.lock) else ())

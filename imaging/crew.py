@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Iterator
 
 from imaging.courtesy import Courtesy
+from imaging.outcomes import OUTCOMES
 from imaging.store.queue import Wanted
 from imaging.worker import PictureWorker, Result
 from runtime.clock import Clock
@@ -14,6 +16,7 @@ from runtime.errors import Stopped
 from runtime.stop import Stop
 
 LEAVE_SECONDS = 3.0
+log = logging.getLogger(__name__)
 
 
 class Crew:
@@ -79,9 +82,22 @@ class Crew:
                 if left > 0:
                     self._stop.pause(left)
                 if not self._stop.is_known() and (result := self._worker.bring(wanted)):
+                    self._judge(result)
                     self._results.put(result)
             except Stopped:
                 continue
             except BaseException as error:
                 self._results.put(error)
                 return
+
+    def _judge(self, result: Result) -> None:
+        """Let the courtesy know how the host took it."""
+        if result.disk:
+            return
+        if not result.outcome or not OUTCOMES[result.outcome].server:
+            self._courtesy.came()
+            return
+        now = self._clock.monotonic()
+        if self._courtesy.failed(result.began, now, result.wait_seconds, result.outcome == "busy"):
+            pause = self._courtesy.until - now
+            log.warning("The picture host: %s. Asking again in %.0f s.", result.words or result.outcome, pause)

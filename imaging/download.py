@@ -19,7 +19,6 @@ from imaging.courtesy import Courtesy
 from imaging.crew import Crew
 from imaging.disk import Disk, settle
 from imaging.layout import Store
-from imaging.outcomes import OUTCOMES
 from imaging.store import queue
 from imaging.store.queue import Failed, Got
 from imaging.worker import Result
@@ -135,7 +134,7 @@ class Downloads:
     def _note_disk(self, trouble: str) -> None:
         """Begin to wait, or go on, as the disk allows."""
         self._disk_look_at = self._clock.monotonic() + (DISK_SECONDS if trouble else LOOK_SECONDS)
-        if trouble and not self._disk_trouble:
+        if trouble and trouble != self._disk_trouble:
             log.warning("Downloads wait: %s. They go on by themselves when that is mended.", trouble)
             back = self._crew.recall()
             self._handed_out -= len(back)
@@ -155,13 +154,6 @@ class Downloads:
         if not self._batch:
             self._batch_due = self._clock.monotonic() + BATCH_SECONDS
         self._batch.append(result)
-        if not result.outcome or not OUTCOMES[result.outcome].server:
-            self._courtesy.came()
-            return
-        now = self._clock.monotonic()
-        if self._courtesy.failed(result.began, now, result.wait_seconds, result.outcome == "busy"):
-            pause = self._courtesy.until - now
-            log.warning("The picture host: %s. Asking again in %.0f s.", result.words or result.outcome, pause)
 
     def _write_where_due(self) -> None:
         if len(self._batch) >= BATCH or (self._batch and self._clock.monotonic() >= self._batch_due):
@@ -177,10 +169,10 @@ class Downloads:
             settle(self._store.root, [result.path for result in batch if result.path])
         except OSError as error:
             # Files without a row: they are found and checked when their turn comes again.
-            self._note_disk(f"{self._store.root} cannot be written ({error.strerror})")
+            self._note_disk(f"{self._store.root} cannot be used ({error.strerror})")
             return
         got = [Got(one.wanted.image_id, one.picture, iso(one.stored_at)) for one in batch if one.picture]
-        failed = [Failed(one.wanted.image_id, one.outcome, one.wanted.attempts + 1) for one in batch if one.outcome]
+        failed = [Failed(one.wanted, one.outcome) for one in batch if one.outcome]
         self._done += len(got)
         self._fetched += sum(one.fetched for one in batch if one.picture)
         self._failed.update(one.outcome for one in failed)

@@ -20,6 +20,7 @@ CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 10, 20, 60
 LONGEST_WAIT_SECONDS = 3_600.0
 CHUNK_BYTES = 262_144
 MOST_REDIRECTS = 3
+MOST_DIGITS = 12
 REDIRECTS = (301, 302, 303, 307, 308)
 STATUSES = {404: "not_found", 410: "not_found", 408: "timeout", 429: "busy", 503: "busy", 504: "timeout"}
 HEADERS = CaseInsensitiveDict(
@@ -82,8 +83,8 @@ class Fetcher:
     def _read(self, answer: requests.Response, deadline: float) -> bytes:
         """Return the whole body; one that drips on, or never ends, is cut off."""
         told = answer.headers.get("Content-Length", "")
-        if told.isdecimal() and int(told) > MOST_BYTES:
-            raise Refused("too_large", f"{told} bytes are announced")
+        if told.isdecimal() and (len(told) > MOST_DIGITS or int(told) > MOST_BYTES):
+            raise Refused("too_large", f"{told[:MOST_DIGITS]} bytes are announced")
         body = bytearray()
         # read1 hands over what has come: a plain read would wait for a whole chunk, however slowly it drips.
         while part := answer.raw.read1(CHUNK_BYTES):
@@ -109,5 +110,5 @@ def _judge(status: int, headers: Mapping[str, str]) -> None:
         return
     outcome = STATUSES.get(status, "server_error" if status >= 500 else "refused")
     told = headers.get("Retry-After", "")
-    wait = float(told) if told.isdecimal() else 0.0
+    wait = float(told[:MOST_DIGITS]) if told.isdecimal() else 0.0
     raise Refused(outcome, f"status {status}", min(wait, LONGEST_WAIT_SECONDS))

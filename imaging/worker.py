@@ -67,7 +67,7 @@ class PictureWorker:
             return Result(wanted, began, outcome=refused.outcome, words=str(refused), wait_seconds=refused.wait_seconds)
         except OSError as error:
             self._folders.clear()
-            return Result(wanted, began, disk=f"{error.strerror or error}")
+            return Result(wanted, began, disk=f"{self._store.root} cannot be used ({error.strerror or error})")
 
     def _find(self, wanted: Wanted) -> Path | None:
         """Return the file that lies there already, if any; each folder is listed once, when it is first needed.
@@ -111,10 +111,6 @@ class PictureWorker:
 
     def _keep(self, path: Path, body: bytes, stored_at: int) -> None:
         """Store the bytes, whole under their name or not at all."""
-        if path.parent not in self._folders:
-            # Not with its parents: a disk that has gone away must not be replaced by a folder of its name.
-            path.parent.mkdir(exist_ok=True)
-            self._folders.add(path.parent)
         aside = self._store.aside / f"{path.name}.{threading.get_ident()}"
         try:
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -124,6 +120,10 @@ class PictureWorker:
                 os.utime(descriptor, (stored_at, stored_at))
             finally:
                 os.close(descriptor)
+            # Only now: where the disk has gone, nothing may be made in the empty folder that is left in its place.
+            if path.parent not in self._folders:
+                path.parent.mkdir(exist_ok=True)
+                self._folders.add(path.parent)
             aside.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import SQL, Field, fn
 
 from imaging.check import Picture
 from imaging.outcomes import DONE, OUTCOMES, pause_seconds
@@ -44,11 +44,10 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A try that brought no picture; `attempts` counts it."""
+    """A try that brought no picture."""
 
-    image_id: int
+    wanted: Wanted
     outcome: str
-    attempts: int
 
 
 def take(limit: int, now: float, without: Collection[int]) -> list[Wanted]:
@@ -105,7 +104,9 @@ def record(got: Iterable[Got], failed: Iterable[Failed], now: float) -> None:
         for one in got
     ]
     bulk.update(ImageStatus, done, [ImageStatus.image_id], STILL_QUEUED)
-    bulk.update(ImageStatus, [_failed(one, now) for one in failed], [ImageStatus.image_id], STILL_QUEUED)
+    # Only rows with the address that was tried: the crawl may have learned another one in the meantime.
+    tried: list[Field[Any]] = [ImageStatus.image_id, ImageStatus.hex, ImageStatus.suffix]
+    bulk.update(ImageStatus, [_failed(one, now) for one in failed], tried, STILL_QUEUED)
 
 
 def waiting(now: float) -> tuple[int, int]:
@@ -144,11 +145,13 @@ def _done() -> dict[str, Any]:
 
 
 def _failed(one: Failed, now: float) -> dict[str, Any]:
-    heals = OUTCOMES[one.outcome].heals
+    heals, attempts = OUTCOMES[one.outcome].heals, one.wanted.attempts + 1
     return {
-        "image_id": one.image_id,
+        "image_id": one.wanted.image_id,
+        "hex": one.wanted.hex,
+        "suffix": one.wanted.suffix,
         "outcome": one.outcome,
-        "attempts": one.attempts,
-        "retry_at": int(now) + pause_seconds(one.attempts) if heals else 0,
+        "attempts": attempts,
+        "retry_at": int(now) + pause_seconds(attempts) if heals else 0,
         "to_download": int(heals),
     }
