@@ -106,8 +106,8 @@ def _decode(image: Image.Image) -> None:
             image.seek(number)
         except EOFError:
             return
-        # A later frame may be larger than the first.
-        if image.width * image.height * number > MOST_FRAMES_PIXELS:
+        pixels = image.width * image.height  # a later frame may be larger than the first
+        if pixels > MOST_PIXELS or pixels * number > MOST_FRAMES_PIXELS:
             raise Refused("too_many_pixels", f"{number} frames of {image.width} x {image.height} pixels")
         image.load()
     raise Refused("too_many_pixels", f"more than {MOST_FRAMES} frames of {width} x {height} pixels")

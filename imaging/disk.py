@@ -42,7 +42,7 @@ class Disk:
             self._prepared = False
             return f"{root} cannot be used ({error.strerror})"
         if free_gb < self._min_free_gb:
-            return f"{free_gb:.1f} GB are free on the disk of {root}, MIN_FREE_GB is {self._min_free_gb:g}"
+            return f"{free_gb:.1f} GB are free on the disk of {root}, MIN_FREE_GB is {self._min_free_gb:,.10g}"
         return ""
 
     def unusable(self) -> None:

@@ -67,6 +67,7 @@ class PictureWorker:
             return Result(wanted, began, outcome=refused.outcome, words=str(refused), wait_seconds=refused.wait_seconds)
         except OSError as error:
             self._folders.clear()
+            self._there.clear()
             return Result(wanted, began, disk=f"{self._store.root} cannot be used ({error.strerror or error})")
 
     def _find(self, wanted: Wanted) -> Path | None:

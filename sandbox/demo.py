@@ -23,7 +23,7 @@ from sandbox.server import SandboxServer
 from sandbox.settings import SandboxSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-LISTINGS, SHOPS, REVIEWS_PER_SHOP = 6_000, 80, 60.0
+LISTINGS, SHOPS, REVIEWS_PER_SHOP, DRAWINGS = 6_000, 80, 60.0, 100
 POLL_SECONDS, LONGEST_SECONDS = 0.5, 300.0
 COUNTED = ("listings", "shops", "reviews", "image_status", "listings_dynamic", "shops_dynamic")
 
@@ -43,7 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     home = ROOT / "demo"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
-    settings = SandboxSettings(listings=given.listings, shops=SHOPS, reviews_per_shop=REVIEWS_PER_SHOP)
+    settings = SandboxSettings(
+        listings=given.listings, shops=SHOPS, reviews_per_shop=REVIEWS_PER_SHOP, distinct_pictures=DRAWINGS
+    )
     sandbox = Sandbox(settings)
     with SandboxServer(sandbox) as server:
         print(f"A sandbox of {given.listings:,} listings serves {server.api_url}; the crawler starts.\n", flush=True)
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _crawl(home: Path, server: SandboxServer, key: str) -> int:
-    """Run run.py until it sleeps for the next cycle, then stop it as a person would, with a KILL file."""
+    """Run run.py until it sleeps and every picture was tried, then stop it as a person would, with a KILL file."""
     environment = {
         **os.environ,
         "CRAWLER_HOME": str(home),
@@ -70,26 +72,28 @@ def _crawl(home: Path, server: SandboxServer, key: str) -> int:
     crawler = subprocess.Popen([sys.executable, str(ROOT / "run.py")], env=environment, cwd=ROOT)
     try:
         deadline = time.monotonic() + LONGEST_SECONDS
-        while crawler.poll() is None and _state(home) != "SLEEP" and time.monotonic() < deadline:
+        while crawler.poll() is None and not _is_done(home) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-        asleep = _state(home) == "SLEEP"
+        done = _is_done(home)
         (home / "KILL").touch()
         status = crawler.wait(timeout=20)
     except KeyboardInterrupt:
         crawler.send_signal(signal.SIGINT)
         return crawler.wait(timeout=20)
-    if status == 0 and not asleep:
+    if status == 0 and not done:
         print(f"The cycle was not done after {LONGEST_SECONDS:.0f} s; it goes on with the commands below.")
     return status
 
 
-def _state(home: Path) -> str:
-    """Return the state in which the crawler stands, empty before its first commit."""
+def _is_done(home: Path) -> bool:
+    """Return whether the crawler sleeps until its next cycle, and no picture is left that was never tried."""
     path = home / "data" / "db" / "etsy_data.db"
     with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(path)) as database:
         row = database.execute("SELECT value FROM sync_state WHERE key = 'position'").fetchone()
-        return str(json.loads(row[0])["state"]) if row else ""
-    return ""
+        if row and json.loads(row[0])["state"] == "SLEEP":
+            untried = "SELECT 1 FROM image_status WHERE download_done = 0 AND outcome IS NULL LIMIT 1"
+            return database.execute(untried).fetchone() is None
+    return False
 
 
 def _open(path: Path) -> sqlite3.Connection:
