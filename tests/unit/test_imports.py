@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "publishing": {"models", "runtime"},
     "upkeep": {"models", "runtime"},
 }
-# Within the crawler: what a file (or folder) may import of the crawler's own, by the beginning of the name.
+# Within a package: what a file (or folder) may import of the package's own, by the beginning of the name.
 INSIDE = {
     "crawler.store": (
         "crawler.store crawler.changes crawler.api.records crawler.api.ledger crawler.eras crawler.freshness "
@@ -40,6 +40,16 @@ INSIDE = {
     "crawler.api.limiter": "",
     "crawler.api.ledger": "crawler.api.quota",
     "crawler.api.transport": "crawler.api",
+    "imaging.outcomes": "",
+    "imaging.check": "",
+    "imaging.layout": "",
+    "imaging.courtesy": "",
+    "imaging.address": "imaging.check",
+    "imaging.fetch": "imaging.address imaging.check",
+    "imaging.shards": "imaging.check imaging.layout",
+    "imaging.store": "imaging.store imaging.check imaging.outcomes imaging.shards",
+    "imaging.disk": "imaging.layout",
+    "imaging.worker": "imaging.address imaging.check imaging.fetch imaging.layout imaging.store.queue",
 }
 NEVER_BY_STATES = (
     "crawler.states crawler.engine crawler.wiring crawler.commands crawler.survey crawler.dumps crawler.report "
@@ -53,7 +63,16 @@ NOT_CLIENT = (
     "crawler.api.transport",
     "crawler.api.wire",
 )
-PURE = ("crawler.eras", "crawler.freshness", "crawler.plan", "crawler.walk", "crawler.api.quota", "crawler.api.records")
+PURE = (
+    "crawler.eras",
+    "crawler.freshness",
+    "crawler.plan",
+    "crawler.walk",
+    "crawler.api.quota",
+    "crawler.api.records",
+    "imaging.address",
+    "imaging.outcomes",
+)
 WAITING = {
     "time.time",
     "time.sleep",
@@ -128,11 +147,11 @@ def test_models_import_peewee_and_themselves_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_within_the_crawler_imports_run_one_way(module: str) -> None:
+def test_within_a_package_imports_run_one_way(module: str) -> None:
     for beginning, allowed in INSIDE.items():
         exact = beginning in SOURCES and SOURCES[beginning].name != "__init__.py"
         if module == beginning or (not exact and module.startswith(f"{beginning}.")):
-            own = [name for name in imports(module) if under(name, "crawler")]
+            own = [name for name in imports(module) if under(name, module.partition(".")[0])]
             assert [name for name in own if not under(name, allowed)] == []
 
 
@@ -150,15 +169,17 @@ def test_no_lower_layer_of_the_api_knows_the_client(module: str) -> None:
     ("library", "homes"),
     [
         ("transitions", {"crawler.machine"}),
-        ("requests", {"crawler.api.wire"}),
+        ("requests", {"crawler.api.wire", "imaging.fetch"}),
+        ("PIL", {"imaging.check", "imaging.wiring"}),
+        ("tarfile", {"imaging.shards"}),
         ("pydantic", {"runtime.settings"}),
         ("dotenv", {"runtime.settings"}),
         ("orjson", {"crawler.api.transport"}),
         ("signal", {"runtime.stop"}),
     ],
 )
-def test_a_library_is_known_to_one_file_of_the_crawler_and_the_runtime(library: str, homes: set[str]) -> None:
-    users = {name for name in MODULES if under(name, "crawler runtime run models")}
+def test_a_library_is_known_to_one_file_of_a_package(library: str, homes: set[str]) -> None:
+    users = {name for name in MODULES if under(name, "crawler imaging runtime run models")}
     assert {name for name in users if any(under(imported, library) for imported in imports(name))} == homes
 
 
