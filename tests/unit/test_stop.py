@@ -146,3 +146,82 @@ def test_only_the_main_thread_makes_dumps(tmp_path: Path) -> None:
         assert made_by == []
         stop.attend()
     assert made_by == [threading.main_thread()]
+
+
+# A stop within a stop: the downloads beside a crawl
+
+
+def family(folder: Path) -> tuple[Stop, Stop]:
+    """Return the crawl's stop and, below it, the one of the downloads."""
+    parent = stop_in(folder)
+    return parent, Stop(parent.clock, (folder / "KILL_DL",), parent=parent)
+
+
+@pytest.mark.parametrize("way", ["KILL", "KILL_SD", "a signal"])
+def test_what_stops_the_parent_stops_the_child_with_the_same_reason(tmp_path: Path, way: str) -> None:
+    parent, child = family(tmp_path)
+    if way == "a signal":
+        parent.ask("SIGTERM")
+    else:
+        (tmp_path / way).touch()
+    with pytest.raises(Stopped):
+        child.pause(100.0)
+    assert child.reason == parent.reason == ("SIGTERM" if way == "a signal" else f"the file {way}")
+
+
+def test_what_stops_the_child_leaves_the_parent_at_work(tmp_path: Path) -> None:
+    parent, child = family(tmp_path)
+    (tmp_path / "KILL_DL").touch()
+    assert child.requested() and child.reason == "the file KILL_DL"
+    assert not parent.requested()
+    parent.pause(100.0)
+    assert parent.reason == ""
+
+
+def test_the_child_removes_only_its_own_file(tmp_path: Path) -> None:
+    parent, child = family(tmp_path)
+    for name in ("KILL", "KILL_DL"):
+        (tmp_path / name).touch()
+    assert child.requested()
+    child.obeyed()
+    assert (tmp_path / "KILL").exists() and not (tmp_path / "KILL_DL").exists()
+    assert parent.requested()
+    parent.obeyed()
+    assert not (tmp_path / "KILL").exists()
+
+
+def test_a_childs_own_reason_is_kept_when_the_parent_is_stopped_later(tmp_path: Path) -> None:
+    parent, child = family(tmp_path)
+    child.ask("the end of the crawl")
+    parent.ask("SIGTERM")
+    assert child.requested() and child.reason == "the end of the crawl"
+
+
+def test_a_stop_is_known_once_somebody_has_looked_and_not_before(tmp_path: Path) -> None:
+    """Threads that ask a thousand times a second look at no file: one among them looks for all."""
+    parent, child = family(tmp_path)
+    (tmp_path / "KILL").touch()
+    assert not parent.is_known() and not child.is_known()
+    assert child.requested()
+    assert parent.is_known() and child.is_known()
+
+
+# Files that somebody else has yet to see
+
+
+def test_a_file_that_is_kept_for_somebody_else_stops_and_stays(tmp_path: Path) -> None:
+    stop = stop_in(tmp_path, "KILL", "KILL_DL")
+    for name in ("KILL", "KILL_DL"):
+        (tmp_path / name).touch()
+    assert stop.requested()
+    stop.obeyed(keep=("KILL", "KILL_SD"))
+    assert (tmp_path / "KILL").exists() and not (tmp_path / "KILL_DL").exists()
+
+
+def test_an_old_file_that_is_kept_for_somebody_else_is_not_cleared_and_stops_this_too(tmp_path: Path) -> None:
+    for name in ("KILL", "KILL_DL"):
+        (tmp_path / name).touch()
+    stop = stop_in(tmp_path, "KILL", "KILL_DL")
+    stop.clear_old_files(keep=("KILL", "KILL_SD"))
+    assert (tmp_path / "KILL").exists() and not (tmp_path / "KILL_DL").exists()
+    assert stop.requested() and stop.reason == "the file KILL"
