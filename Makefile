@@ -1,9 +1,9 @@
 # Every target makes .venv and installs what it needs by itself.
 PYTHON ?= python3
 BIN = .venv/bin
-PACKAGES = run.py runtime crawler imaging models sandbox tests
+PACKAGES = run.py runtime crawler imaging models sandbox tests bench
 
-.PHONY: demo test run lint torture clean
+.PHONY: demo test run lint torture bench-pictures bench-verify clean
 
 demo: .venv/run
 	$(BIN)/python run.py demo
@@ -22,6 +22,10 @@ lint: .venv/dev
 
 torture: .venv/dev
 	TORTURE_KILLS=200 $(BIN)/python -m pytest tests/system/test_kill.py
+
+PICTURES ?= 1000000
+bench-verify: .venv/run
+	$(BIN)/python bench/verify_pictures.py --pictures $(PICTURES)
 
 clean:
 	rm -rf .venv demo
