@@ -23,12 +23,16 @@ lint: .venv/dev
 torture: .venv/dev
 	TORTURE_KILLS=200 $(BIN)/python -m pytest tests/system/test_kill.py
 
+# For example ARGS="--pictures 3000 --rounds 3 --memory"; the peers live in an environment of their own.
+bench-pictures: .venv/run .venv-bench/ready
+	$(BIN)/python -m bench.pictures $(ARGS)
+
 PICTURES ?= 1000000
 bench-verify: .venv/run
-	$(BIN)/python bench/verify_pictures.py --pictures $(PICTURES)
+	$(BIN)/python -m bench.verify_pictures --pictures $(PICTURES)
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-bench demo
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -42,3 +46,8 @@ clean:
 .venv/dev: requirements.txt requirements-postgres.txt requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/run
+
+.venv-bench/ready: bench/requirements-pictures.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements-pictures.txt
+	@touch $@

@@ -19,6 +19,7 @@ from rich.console import Console
 import sandbox.commands
 import sandbox.demo
 from crawler import commands
+from imaging import archive_commands as archives
 from imaging import commands as pictures
 from runtime.errors import CrawlError
 from runtime.settings import Settings, load_settings
@@ -57,6 +58,16 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         "python run.py download",
         lambda given, settings, console: pictures.download(settings, console),
     ),
+    "archive": (
+        "pack background-free pictures (ARCHIVE_RAW=1: downloaded ones too) into tar shards with an index",
+        "python run.py archive",
+        lambda given, settings, console: archives.archive(settings, console),
+    ),
+    "primary": (
+        "keep the first picture of each listing in images/imageprimary/",
+        "python run.py primary",
+        lambda given, settings, console: archives.primary(settings, console),
+    ),
 }
 ELSEWHERE: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "sandbox": ("serve a simulated Etsy on this machine", sandbox.commands.main),
@@ -73,7 +84,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings(ROOT)
         if given.command is None:
-            return commands.crawl(settings, console, partial(pictures.beside, settings, console), pictures.file_checks(settings))
+            return commands.crawl(
+                settings, console, partial(pictures.beside, settings, console), pictures.file_checks(settings)
+            )
         return COMMANDS[given.command][2](given, settings, console)
     except CrawlError as error:
         print(error.words(), file=sys.stderr)

@@ -18,17 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from imaging.check import digest_of
+from imaging.layout import Layout
+from models import CRAWLER_MODELS, MIGRATIONS, ImageStatus, Listing, Shop, SyncState
+from runtime import bulk
+from runtime.clock import iso
+from runtime.database import open_database
+from runtime.settings import DEFAULT_DATABASE_URL
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from imaging.check import digest_of  # noqa: E402 (the path comes first)
-from imaging.layout import Layout  # noqa: E402
-from models import CRAWLER_MODELS, MIGRATIONS, ImageStatus, Listing, Shop, SyncState  # noqa: E402
-from runtime import bulk  # noqa: E402
-from runtime.clock import iso  # noqa: E402
-from runtime.database import open_database  # noqa: E402
-from runtime.settings import DEFAULT_DATABASE_URL  # noqa: E402
-
 AT = 1_794_000_000
 PER_LISTING, FIRST_ID, STEP, CHUNK = 5, 2_100_000_000, 7, 5_000
 POSITION = '{"state": "SLEEP", "cursor": {"reason": "cycle", "until": "2026-11-28T00:00:00Z"}, "cycle": 1, '

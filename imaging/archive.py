@@ -163,11 +163,10 @@ class Archiver:
                     writer.finish()
                     break
             else:
-                self.done.pictures[kind.prefix] -= len(writer.members)
+                self._count(kind, -len(writer.members))
                 return False
         self.done.begun.add(kind.prefix)
         self.done.shards[kind.prefix] += 1
-        self.done.waiting[kind.prefix] -= self._shard_pictures
         _settle(self._archive, shard, writer.members)
         return True
 
@@ -178,7 +177,11 @@ class Archiver:
             self._put_back(kind, [loose.image_id], refused.outcome)
             return
         writer.add(loose.image_id, loose.path.name, body, digest, mtime)
-        self.done.pictures[kind.prefix] += 1
+        self._count(kind, 1)
+
+    def _count(self, kind: Kind, pictures: int) -> None:
+        self.done.pictures[kind.prefix] += pictures
+        self.done.waiting[kind.prefix] -= pictures
 
     def _find(self, kind: Kind) -> Iterator[Loose]:
         """Yield what waits by image_id; what has no file is put back."""
@@ -294,6 +297,7 @@ def _settle(archive: Archive, shard: str, members: Sequence[Member]) -> None:
         served = archiving.held(shard, [member.image_id for member in page])
         for member in page:
             if member.image_id in served:
+                archive.stop.raise_if_requested()  # removing files is slow on some disks
                 (store.folder(member.image_id) / member.name).unlink(missing_ok=True)
 
 

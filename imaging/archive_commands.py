@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 
-from peewee import Database, PeeweeException
+from peewee import Database
 from rich.console import Console
 
 from imaging.archive import Archive, Archived, Archiver
 from imaging.primary import Primaries, Standing
 from imaging.shards import PICTURES, RAW, ShardReader
 from imaging.store.archiving import KINDS
-from imaging.wiring import DOWNLOADS, STOP_NAMES, Parts, build_parts, open_for_writing
-from runtime.database import database_path, in_words
+from imaging.wiring import Parts, build_parts
+from imaging.work import ARCHIVE, PRIMARY, at_work
 from runtime.errors import Stopped
-from runtime.instance import is_running, single_instance
-from runtime.logs import set_up_logs
 from runtime.progress import Progress
 from runtime.rate import Rate
 from runtime.settings import Settings
 
-ARCHIVE, PRIMARY = "archive", "primary"  # the names of the locks
 RATE_SECONDS = 60.0
 AGAIN = {PICTURES: "to be made again", RAW: "queued again"}
 log = logging.getLogger(__name__)
@@ -32,7 +27,7 @@ def archive(settings: Settings, console: Console) -> int:
     """Archive what fills whole shards; exit status 0."""
     parts = build_parts(settings, console)
     kinds = [KINDS[PICTURES], *([KINDS[RAW]] if settings.archive_raw else [])]
-    with _at_work(parts, ARCHIVE) as database, Progress(console, parts.clock, "archive") as progress:
+    with at_work(parts, ARCHIVE) as database, Progress(console, parts.clock, "archive") as progress:
         rate = Rate(parts.clock, RATE_SECONDS)
 
         def observe(done: Archived, shard: str) -> None:
@@ -57,7 +52,7 @@ def archive(settings: Settings, console: Console) -> int:
 def primary(settings: Settings, console: Console) -> int:
     """Make imageprimary/ show each listing's primary picture; exit status 0."""
     parts = build_parts(settings, console)
-    with _at_work(parts, PRIMARY) as database, Progress(console, parts.clock, "primary pictures") as progress:
+    with at_work(parts, PRIMARY) as database, Progress(console, parts.clock, "primary pictures") as progress:
         rate = Rate(parts.clock, RATE_SECONDS)
 
         def observe(standing: Standing) -> None:
@@ -105,28 +100,6 @@ def primaries_in_words(standing: Standing, stopped_by: str) -> str:
     )
     if standing.queued_again:
         words += f" ({standing.queued_again:,} of them queued again: their file was missing or damaged)"
+    if standing.lost_shards:
+        words += f"; {len(standing.lost_shards):,} shards cannot be read, the log names them"
     return f"{words}. Stopped by {stopped_by}; the same command goes on." if stopped_by else f"{words}."
-
-
-@contextmanager
-def _at_work(parts: Parts, work: str) -> Iterator[Database]:
-    """Be the one process that does this work on this home, with logs, signals and the open database."""
-    with single_instance(parts.home.lock_of(work), parts.clock):
-        set_up_logs(parts.home.logs, work, parts.settings.secrets, parts.console)
-        parts.stop.clear_old_files(keep=_meant_for_others(parts, work))
-        with parts.stop.signals():
-            database = open_for_writing(parts)
-            try:
-                yield database
-            except PeeweeException as error:
-                path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
-                raise in_words(error, path) from error
-            finally:
-                database.close()
-        parts.stop.obeyed(keep=_meant_for_others(parts, work))
-
-
-def _meant_for_others(parts: Parts, work: str) -> Collection[str]:
-    """Return the KILL files that somebody else at work has yet to see; who is the last removes them."""
-    locks = [parts.home.lock, *(parts.home.lock_of(name) for name in (DOWNLOADS, ARCHIVE, PRIMARY) if name != work)]
-    return STOP_NAMES if any(is_running(lock) for lock in locks) else ()

@@ -15,12 +15,12 @@ from peewee import Database
 
 from imaging import report
 from imaging.download import Standing
-from imaging.wiring import DOWNLOADS, Parts, build_downloads
+from imaging.wiring import KILL_DL, Parts, build_downloads
+from imaging.work import DOWNLOADS
 from runtime.errors import AlreadyRunning, Stopped
 from runtime.instance import single_instance
 from runtime.stop import Stop
 
-KILL_NAME = "KILL_DL"
 LOCK_PAUSE_SECONDS = 30.0
 LEAVE_SECONDS = 5.0
 log = logging.getLogger(__name__)
@@ -33,11 +33,12 @@ class Companion:
         self._parts = parts
         self._database = database
         self._crawl_stop = crawl_stop
-        self._stop = Stop(parts.clock, parts.home.kill_files(KILL_NAME), parent=crawl_stop)
+        self._stop = Stop(parts.clock, parts.home.kill_files(KILL_DL), parent=crawl_stop)
         self._thread = threading.Thread(target=self._run, name="downloads", daemon=True)
         self._standing: Standing | None = None
         self._state = "not begun"
         self._error: BaseException | None = None
+        self._over = False
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -46,6 +47,7 @@ class Companion:
         try:
             yield
         finally:
+            self._over = True
             self._stop.ask("the end of the crawl")
             self._thread.join(LEAVE_SECONDS)
         if self._error is not None:
@@ -65,7 +67,7 @@ class Companion:
         try:
             with contextlib.suppress(Stopped), self._database.connection_context():
                 self._wait_for_the_lock()
-            if not self._crawl_stop.requested():
+            if not self._over and not self._crawl_stop.requested():
                 self._stop.obeyed()
                 log.info("Downloads stopped by %s; the crawl goes on. Go on: run.py download.", self._stop.reason)
         except BaseException as error:

@@ -14,14 +14,14 @@ import shutil
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imaging.archive import Archive, give_up
 from imaging.check import Refused, digest_of
 from imaging.disk import BYTES_PER_GB
 from imaging.layout import EXTENSIONS, FOLDERS, Store, number_of
-from imaging.shards import RAW, PictureTrouble, disk_in_words
+from imaging.shards import RAW, NoIndex, NoShard, PictureTrouble, disk_in_words
 from imaging.store import archiving, primaries
 from imaging.store.archiving import KINDS
 from imaging.store.primaries import Candidate
@@ -35,7 +35,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Standing:
-    """What one run did: listings by what became of their picture; `queued_again` of those that wait had a bad file."""
+    """What one run did: listings by what became of their picture.
+
+    Of those that wait, `queued_again` had a bad file; others wait for the shards in `lost_shards`.
+    """
 
     total: int = 0
     placed: int = 0
@@ -43,6 +46,7 @@ class Standing:
     there: int = 0
     waiting: int = 0
     queued_again: int = 0
+    lost_shards: set[str] = field(default_factory=set)
 
     @property
     def seen(self) -> int:
@@ -141,8 +145,7 @@ class Primaries:
             return False
         try:
             body = self._read(wanted)
-        except Refused as refused:
-            log.warning("Picture %d of listing %d: %s.", wanted.image_id, wanted.listing_id, refused)
+        except Refused:
             self.standing.waiting += 1
             return False
         self._place(wanted, body, formats)
@@ -153,14 +156,9 @@ class Primaries:
         return True
 
     def _read(self, wanted: Candidate) -> bytes:
-        """Return the picture as it was downloaded; Refused where it is no more, and it is queued again."""
+        """Return the picture as it was downloaded; Refused where that is not to be had now."""
         if wanted.raw_shard:
-            try:
-                return self._archive.reader.read(wanted.raw_shard, wanted.image_id)
-            except PictureTrouble as error:
-                give_up(self._archive, wanted.raw_shard, [wanted.image_id])
-                self.standing.queued_again += 1
-                raise Refused("damaged", str(error)) from error
+            return self._read_member(wanted.raw_shard, wanted.image_id)
         store = self._archive.layout.downloaded
         try:
             body = store.path(wanted.image_id, wanted.format).read_bytes()
@@ -170,13 +168,31 @@ class Primaries:
             raise self._queue_again(wanted, "damaged")
         return body
 
+    def _read_member(self, shard: str, image_id: int) -> bytes:
+        try:
+            return self._archive.reader.read(shard, image_id)
+        except PictureTrouble as error:
+            log.warning("%s It is queued again.", error)
+            give_up(self._archive, shard, [image_id])
+            self.standing.queued_again += 1
+            raise Refused("damaged") from error
+        except (NoShard, NoIndex) as error:
+            if shard not in self.standing.lost_shards:
+                log.warning("%s", error.words())
+                self.standing.lost_shards.add(shard)
+            raise Refused("missing") from error
+
     def _queue_again(self, wanted: Candidate, outcome: str) -> Refused:
         archive = self._archive
         if outcome == "missing":
             archive.refuse_if_away(KINDS[RAW])
         back = archiving.put_back(archive.database, archive.stop, KINDS[RAW], [wanted.image_id], outcome)
-        self.standing.queued_again += len(back)
-        return Refused(outcome, f"its file is {outcome}; it is queued again" if back else "it was moved meanwhile")
+        if back:  # otherwise it was archived since its row was read
+            log.warning(
+                "Picture %d of listing %d is %s; it is queued again.", wanted.image_id, wanted.listing_id, outcome
+            )
+            self.standing.queued_again += 1
+        return Refused(outcome)
 
     def _place(self, wanted: Candidate, body: bytes, formats: Sequence[str]) -> None:
         """Give the listing this picture; one in another format goes once the new one is there."""

@@ -25,8 +25,7 @@ from runtime.database import open_database, open_read_only, transaction
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
 
-STOP_NAMES = ("KILL", "KILL_SD")
-DOWNLOADS = "downloads"  # the name of the lock that whoever downloads holds
+STOP_NAMES, KILL_DL = ("KILL", "KILL_SD"), "KILL_DL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ STAMPS: dict[str, Callable[[bytes], bytes]] = {
     "GIF": _gif_comment,
     "WEBP": _webp_chunk,
 }
-PLACES = {"JPEG": 2, "PNG": 33, "GIF": -1}
-"""Where a stamp goes: behind a JPEG's first marker, behind a PNG's header, ahead of a GIF's last byte."""
+PLACES = {"JPEG": 20, "PNG": 33, "GIF": -1}
+"""Where a stamp goes: behind a JPEG's JFIF header, behind a PNG's header, ahead of a GIF's last byte."""
 
 
 def cut(form: str, body: bytes) -> Drawing:

@@ -1,0 +1,1 @@
+"""Benchmarks beside other programs; each runs with a make target of its own."""

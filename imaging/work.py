@@ -1,0 +1,69 @@
+"""Being at work on the pictures of a home: one process for each kind of work, with logs, signals, and words for errors.
+
+KILL files are shared with a crawl and with other work on pictures: who is at work last removes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from peewee import Database, PeeweeException
+
+from imaging.wiring import KILL_DL, STOP_NAMES, Parts, open_for_writing
+from runtime.database import database_path, in_words
+from runtime.errors import Bug, CrawlError, Stopped
+from runtime.instance import is_running, single_instance
+from runtime.logs import redact, set_up_logs
+
+DOWNLOADS, ARCHIVE, PRIMARY = "downloads", "archive", "primary"  # each is also the name of its lock and log
+LINGER_SECONDS = 0.5
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def at_work(parts: Parts, work: str) -> Iterator[Database]:
+    """Be the one process that does this work on this home; the block gets the open database.
+
+    Stopped ends the block quietly. What nobody foresaw is logged with its traceback and raised as a Bug.
+    """
+    with single_instance(parts.home.lock_of(work), parts.clock):
+        set_up_logs(parts.home.logs, work, parts.settings.secrets, parts.console)
+        parts.stop.clear_old_files(keep=_meant_for_others(parts, work))
+        with parts.stop.signals():
+            database = open_for_writing(parts)
+            try:
+                yield database
+            except Stopped:
+                log.info("Stopping.")
+            except PeeweeException as error:
+                path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
+                raise in_words(error, path) from error
+            except CrawlError:
+                raise
+            except Exception as error:
+                raise _bug(parts, work, error) from error
+            finally:
+                database.close()
+        if is_running(parts.home.lock):
+            # The downloads of a crawl, waiting for this work's end, must have seen KILL_DL before it goes.
+            parts.clock.wait(threading.Event(), LINGER_SECONDS)
+        parts.stop.obeyed(keep=_meant_for_others(parts, work))
+
+
+def _meant_for_others(parts: Parts, work: str) -> Collection[str]:
+    """Return the KILL files that somebody else at work has yet to see; KILL_DL is only meant for who downloads."""
+    others = [parts.home.lock, *(parts.home.lock_of(name) for name in (DOWNLOADS, ARCHIVE, PRIMARY) if name != work)]
+    mine = () if work == DOWNLOADS else (KILL_DL,)
+    return (*STOP_NAMES, *mine) if any(is_running(lock) for lock in others) else mine
+
+
+def _bug(parts: Parts, work: str, error: Exception) -> Bug:
+    log.error("Crashed.", exc_info=error)
+    what = redact(f"{type(error).__name__}: {error}", parts.settings.secrets)
+    return Bug(
+        f"This is a bug of the program ({what}).",
+        advice=f"The traceback is in {parts.home.logs / work}.log; nothing is lost: the same command goes on.",
+    )
