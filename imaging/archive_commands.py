@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from peewee import Database
 from rich.console import Console
 
@@ -13,14 +11,12 @@ from imaging.shards import PICTURES, RAW, ShardReader
 from imaging.store.archiving import KINDS
 from imaging.wiring import Parts, build_parts
 from imaging.work import ARCHIVE, PRIMARY, at_work
-from runtime.errors import Stopped
 from runtime.progress import Progress
 from runtime.rate import Rate
 from runtime.settings import Settings
 
 RATE_SECONDS = 60.0
 AGAIN = {PICTURES: "to be made again", RAW: "queued again"}
-log = logging.getLogger(__name__)
 
 
 def archive(settings: Settings, console: Console) -> int:
@@ -40,10 +36,7 @@ def archive(settings: Settings, console: Console) -> int:
         archiver = Archiver(
             build_archive(parts, database), kinds, settings.shard_pictures, settings.min_free_gb, observe
         )
-        try:
-            archiver.run()
-        except Stopped:
-            log.info("Stopping.")
+        archiver.run()
     words = archived_in_words(archiver.done, settings.shard_pictures, parts.stop.reason)
     console.print(words, highlight=False, soft_wrap=True)
     return 0
@@ -62,10 +55,7 @@ def primary(settings: Settings, console: Console) -> int:
                 progress.show({"listings": seen, "placed": f"{standing.placed:,}", "changed": f"{standing.changed:,}"})
 
         primaries = Primaries(build_archive(parts, database), settings.min_free_gb, observe)
-        try:
-            primaries.run()
-        except Stopped:
-            log.info("Stopping.")
+        primaries.run()
     console.print(primaries_in_words(primaries.standing, parts.stop.reason), highlight=False, soft_wrap=True)
     return 0
 

@@ -53,7 +53,7 @@ class FileAudit:
 
     def checks(self) -> FileChecks:
         """Return the checks by name, in the order in which they are made."""
-        return {"pictures": self.check_pictures, "files": self.check_files, "shards": self.check_shards}
+        return {"pictures": self.check_pictures, "files": self.check_files, "archived": self.check_shards}
 
     def check_pictures(self, cycle: int, after_id: int) -> Findings:
         """Audit the files of downloaded pictures behind an id: is each there, and as it was stored?"""

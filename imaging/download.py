@@ -86,10 +86,11 @@ class Downloads:
         """Download until stopped, or (not `for_ever`) until nothing is left whose time has come."""
         self._crew.begin()
         try:
-            while not self._stop.requested() and (for_ever or not self._is_finished()):
-                self._stop.attend()
+            while for_ever or not self._is_finished():
                 self._feed()
-                for result in self._crew.results(COLLECT_SECONDS):
+                # Not at each result: to be woken for every picture cost a tenth of the whole.
+                self._stop.pause(COLLECT_SECONDS)
+                for result in self._crew.results():
                     self._take_in(result)
                 self._write_where_due()
                 self._observe(self.standing())
@@ -97,7 +98,7 @@ class Downloads:
             pass
         finally:
             self._crew.leave()
-        for result in self._crew.results(0):
+        for result in self._crew.results():
             self._take_in(result)
         self._write()
         return self.standing()
@@ -156,7 +157,9 @@ class Downloads:
         self._batch.append(result)
 
     def _write_where_due(self) -> None:
-        if len(self._batch) >= BATCH or (self._batch and self._clock.monotonic() >= self._batch_due):
+        # Where nothing is under way, nothing can come that would share the write.
+        due = not self._handed_out or self._clock.monotonic() >= self._batch_due
+        if len(self._batch) >= BATCH or (self._batch and due):
             self._write()
 
     def _write(self) -> None:

@@ -50,20 +50,31 @@ class Fetcher:
         """Return the whole body behind the address; Refused says what came instead."""
         deadline = self._clock.monotonic() + WHOLE_SECONDS
         for _ in range(MOST_REDIRECTS + 1):
-            try:
-                body, location = self._ask(url, deadline)
-            except (requests.Timeout, ReadTimeoutError) as error:
-                raise Refused("timeout", type(error).__name__) from error
-            except (requests.ConnectionError, OSError) as error:
-                raise Refused("unreachable", type(error).__name__) from error
+            body, location = self._ask_again(url, deadline)
             if not location:
                 return body
             url = redirect_url(self._cdn_url, url, location)
         raise Refused("redirected", "again and again")
 
-    def hang_up(self) -> None:
-        """Close this thread's connection; the next fetch opens another."""
-        self._adapter().close()
+    def _ask_again(self, url: str, deadline: float) -> tuple[bytes, str]:
+        """Ask, and once more where a kept connection broke: hosts close those when they like, and it means nothing."""
+        was_kept, self._local.kept = getattr(self._local, "kept", False), False
+        try:
+            answer = self._ask(url, deadline)
+            self._local.kept = True
+            return answer
+        except (requests.Timeout, ReadTimeoutError) as error:
+            self._adapter().close()
+            raise Refused("timeout", type(error).__name__) from error
+        except (requests.ConnectionError, OSError) as error:
+            self._adapter().close()
+            if was_kept:
+                return self._ask_again(url, deadline)
+            raise Refused("unreachable", type(error).__name__) from error
+        except Refused:
+            # What may be left of this answer must not be taken for the next picture's.
+            self._adapter().close()
+            raise
 
     def _ask(self, url: str, deadline: float) -> tuple[bytes, str]:
         """Return the body, or where the host sends to; the connection is kept where the body was read to its end."""

@@ -70,7 +70,7 @@ def build_downloads(
     store, workers = layout.downloaded, settings.download_workers
     courtesy = Courtesy(workers)
     fetcher = Fetcher(settings.etsy_cdn_url, clock, stop)
-    worker = PictureWorker(settings.etsy_cdn_url, fetcher, store, clock, stop.is_known)
+    worker = PictureWorker(settings.etsy_cdn_url, fetcher, store, clock)
     return Downloads(
         Crew(worker, courtesy, clock, stop, workers),
         courtesy,

@@ -8,7 +8,6 @@ import os
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,35 +39,67 @@ class Result:
     disk: str = ""
 
 
-class PictureWorker:
-    """Brings one picture after another; safe to be used by several threads."""
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Bytes that have come, to be checked and stored; `there` is a file that lies in their place already."""
 
-    def __init__(self, cdn_url: str, fetcher: Fetcher, store: Store, clock: Clock, stopped: Callable[[], bool]) -> None:
+    wanted: Wanted
+    began: float
+    body: bytes
+    there: Path | None
+
+
+class PictureWorker:
+    """Brings one picture after another, in two halves: `fetch` waits for the host, `store` works.
+
+    Safe to be used by several threads.
+    """
+
+    def __init__(self, cdn_url: str, fetcher: Fetcher, store: Store, clock: Clock) -> None:
         self._cdn_url = cdn_url
         self._fetcher = fetcher
         self._store = store
         self._clock = clock
-        self._stopped = stopped
         self._folders: set[Path] = set()
         self._there: dict[int, array[int]] = {}
 
-    def bring(self, wanted: Wanted) -> Result | None:
-        """Return what became of the picture; None where a stop came first."""
+    def fetch(self, wanted: Wanted) -> Brought | Result | None:
+        """Return the picture's bytes, or what became of it instead; None where a stop came first."""
         began = self._clock.monotonic()
         try:
             there = self._find(wanted)
             adopted = self._adopt(wanted, began, there) if there else None
-            return adopted or self._fetch(wanted, began, there)
+            if adopted:
+                return adopted
+            url = picture_url(self._cdn_url, wanted.image_id, wanted.hex, wanted.suffix, wanted.url)
+            return Brought(wanted, began, self._fetcher.fetch(url), there)
         except Stopped:
             return None
         except Refused as refused:
-            # What is left of a broken answer must not be taken for the next picture's.
-            self._fetcher.hang_up()
-            return Result(wanted, began, outcome=refused.outcome, words=str(refused), wait_seconds=refused.wait_seconds)
+            return _refused(wanted, began, refused)
         except OSError as error:
-            self._folders.clear()
-            self._there.clear()
-            return Result(wanted, began, disk=f"{self._store.root} cannot be used ({error.strerror or error})")
+            return self._not_stored(wanted, began, error)
+
+    def store(self, brought: Brought) -> Result:
+        """Check the bytes and store them as a file; return what became of the picture."""
+        wanted, began = brought.wanted, brought.began
+        try:
+            picture = check_picture(brought.body)
+            stored_at = int(self._clock.now())
+            path = self._store.path(wanted.image_id, picture.format)
+            self._keep(path, brought.body, stored_at)
+            if brought.there is not None and brought.there != path:
+                brought.there.unlink(missing_ok=True)
+            return Result(wanted, began, picture, path, stored_at)
+        except Refused as refused:
+            return _refused(wanted, began, refused)
+        except OSError as error:
+            return self._not_stored(wanted, began, error)
+
+    def _not_stored(self, wanted: Wanted, began: float, error: OSError) -> Result:
+        self._folders.clear()
+        self._there.clear()
+        return Result(wanted, began, disk=f"{self._store.root} cannot be used ({error.strerror or error})")
 
     def _find(self, wanted: Wanted) -> Path | None:
         """Return the file that lies there already, if any; each folder is listed once, when it is first needed.
@@ -97,19 +128,6 @@ class PictureWorker:
         os.utime(path, (stored_at, stored_at))
         return Result(wanted, began, picture, path, stored_at, fetched=False)
 
-    def _fetch(self, wanted: Wanted, began: float, there: Path | None) -> Result | None:
-        url = picture_url(self._cdn_url, wanted.image_id, wanted.hex, wanted.suffix, wanted.url)
-        body = self._fetcher.fetch(url)
-        picture = check_picture(body)
-        if self._stopped():
-            return None
-        stored_at = int(self._clock.now())
-        path = self._store.path(wanted.image_id, picture.format)
-        self._keep(path, body, stored_at)
-        if there is not None and there != path:
-            there.unlink(missing_ok=True)
-        return Result(wanted, began, picture, path, stored_at)
-
     def _keep(self, path: Path, body: bytes, stored_at: int) -> None:
         """Store the bytes, whole under their name or not at all."""
         aside = self._store.aside / f"{path.name}.{threading.get_ident()}"
@@ -130,3 +148,7 @@ class PictureWorker:
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
             raise
+
+
+def _refused(wanted: Wanted, began: float, refused: Refused) -> Result:
+    return Result(wanted, began, outcome=refused.outcome, words=str(refused), wait_seconds=refused.wait_seconds)
