@@ -79,6 +79,7 @@ def status(settings: Settings, console: Console, as_json: bool) -> int:
     with _reading(parts):
         told = survey(parts.freshness, parts.clock.now())
     told["running"] = is_running(parts.home.lock)
+    told["downloading"] = is_running(parts.home.lock_of("downloads"))
     if as_json:
         console.file.write(json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n")
     else:

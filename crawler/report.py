@@ -10,7 +10,7 @@ from rich.table import Table
 from crawler import changes
 from crawler.outcome import Position
 from crawler.store import images
-from crawler.survey import RECENT_SECONDS, working_position
+from crawler.survey import working_position
 from runtime.clock import iso, parse_iso
 
 
@@ -86,7 +86,7 @@ def _status_rows(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "due", f"{due['listings']:,} listings, {due['shops_with_reviews']:,} shops' reviews"
     yield "index", _numbers(told["listings"])
     yield "rows", _numbers({name: rows[name] for name in ("listings", "shops", "reviews", "image_status")})
-    yield from _pictures(told["images"], told["at"])
+    yield from _pictures(told["images"], told["downloading"], told["at"])
     left = "unknown" if quota["available"] is None else f"{max(0, quota['available']):,}"
     yield "quota", f"{left} of {quota['limit'] or 'unknown'} calls left, {quota['used_24h']:,} made in 24 h"
     if quota["cut_from"]:
@@ -104,15 +104,17 @@ def _status_rows(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield from _troubles(told)
 
 
-def _pictures(told: Mapping[str, Any], at: str) -> Iterable[tuple[str, str]]:
+def _pictures(told: Mapping[str, Any], downloading: bool, at: str) -> Iterable[tuple[str, str]]:
     yield "pictures", images.in_words(told)
     if told["failed"]:
-        yield "failed pictures", _numbers(told["failed"])
+        yield "failed pictures", _numbers({name.replace("_", " "): number for name, number in told["failed"].items()})
     downloads = told["downloads"]
-    if downloads and parse_iso(at) - parse_iso(downloads["at"]) < RECENT_SECONDS:
-        rate = downloads["per_second"]
-        ends = f", done about {iso(parse_iso(at) + told['queued'] / rate)}" if rate else ""
-        yield "downloads", f"{rate} a second{ends}" + _after(downloads["held"])
+    if not downloading or not downloads:
+        yield "downloads", "not running" if not downloading else "running"
+        return
+    rate, held = downloads["per_second"], downloads["held"]
+    ends = f", done about {iso(parse_iso(at) + told['queued'] / rate)}" if rate and told["queued"] and not held else ""
+    yield "downloads", f"{rate} a second{ends}" + _after(f"waiting: {held}" if held else "")
 
 
 def _troubles(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -18,7 +18,7 @@ from runtime.progress import Progress
 from runtime.rate import Rate
 
 RATE_WINDOW_SECONDS = 10.0
-IMAGES_EVERY_SECONDS = 30.0
+IMAGES_EVERY_SECONDS = 10.0
 
 
 class Companion(Protocol):
@@ -27,8 +27,8 @@ class Companion(Protocol):
     def at_work(self) -> AbstractContextManager[None]:
         """Work while the block lasts; what the work died of is raised at its end."""
 
-    def tell(self) -> str:
-        """Return where the work stands, in a line."""
+    def tell(self, queued: int) -> str:
+        """Return where the work stands, in a line; so much of it is queued."""
 
 
 class Watch:
@@ -68,7 +68,8 @@ class Watch:
         values["this run"] = ", ".join(f"{self._counts[name]:,} {name}" for name in names)
         values["calls"] = f"{self._ledger.total:,}, {self._calls.per_second(self._ledger.total):.1f} a second"
         values["quota"] = day.in_words(self._ledger.quota, usage.by_minute(now - 2 * DAY_SECONDS), now)
-        values["pictures"] = images.in_words(self._image_queue()) + f"; {self._companion.tell()}"
+        pictures = self._image_queue()
+        values["pictures"] = images.in_words(pictures) + f"; {self._companion.tell(pictures['queued'])}"
         if standing and position.state != "SLEEP":
             values["calls done at about"] = iso(expected_end(standing, self._ledger.quota, now))
         return values

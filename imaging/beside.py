@@ -17,10 +17,12 @@ from imaging import report
 from imaging.download import Standing
 from imaging.wiring import KILL_DL, Parts, build_downloads
 from imaging.work import DOWNLOADS
+from runtime.clock import iso
 from runtime.errors import AlreadyRunning, Stopped
 from runtime.instance import single_instance
 from runtime.stop import Stop
 
+DOWNLOADING = "downloading"
 LOCK_PAUSE_SECONDS = 30.0
 LEAVE_SECONDS = 5.0
 log = logging.getLogger(__name__)
@@ -53,15 +55,19 @@ class Companion:
         if self._error is not None:
             raise self._error
 
-    def tell(self) -> str:
-        """Return where the downloads stand, in a line."""
+    def tell(self, queued: int) -> str:
+        """Return where the downloads stand, in a line; so many rows are queued."""
         standing = self._standing
-        if standing is None:
+        if standing is None or self._state != DOWNLOADING:
             return self._state
-        words = f"{standing.per_second:.1f} a second"
+        words = [f"{standing.per_second:.1f} a second"]
         if standing.failed:
-            words += f", failed: {report.failures_in_words(standing.failed)}"
-        return f"{words}; {standing.held or self._state}"
+            words.append(f"failed: {report.failures_in_words(standing.failed)}")
+        if standing.held:
+            words.append(f"waiting: {standing.held}")
+        elif queued and standing.per_second > 0:
+            words.append(f"done about {iso(self._parts.clock.now() + queued / standing.per_second)}")
+        return ", ".join(words)
 
     def _run(self) -> None:
         try:
@@ -91,7 +97,7 @@ class Companion:
                 self._stop.pause(LOCK_PAUSE_SECONDS)
 
     def _download(self) -> None:
-        self._state = "downloading"
+        self._state = DOWNLOADING
         parts = self._parts
         downloads = build_downloads(
             parts.settings, parts.layout, self._database, parts.clock, self._stop, self._observe

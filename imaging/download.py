@@ -30,7 +30,7 @@ from runtime.stop import Stop
 BATCH, BATCH_SECONDS = 200, 1.0
 AHEAD_PER_WORKER = 32
 COLLECT_SECONDS, LOOK_SECONDS, IDLE_SECONDS, DISK_SECONDS = 0.1, 1.0, 5.0, 15.0
-RATE_SECONDS = 60.0
+RATE_SECONDS, WORD_SECONDS = 60.0, 5.0
 log = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ class Downloads:
         self._handed_out = 0
         self._at_work: set[int] = set()  # handed out, or brought and not written down yet
         self._batch: list[Result] = []
-        self._batch_due = 0.0
+        self._batch_due = self._word_due = 0.0
         self._disk_trouble = ""
         self._disk_look_at = self._nothing_until = float("-inf")
         self._failed: Counter[str] = Counter()
@@ -93,6 +93,7 @@ class Downloads:
                 for result in self._crew.results():
                     self._take_in(result)
                 self._write_where_due()
+                self._leave_word()
                 self._observe(self.standing())
         except Stopped:
             pass
@@ -181,7 +182,14 @@ class Downloads:
         self._failed.update(one.outcome for one in failed)
         with self._transaction():
             queue.record(got, failed, self._clock.now())
-            queue.save_progress(iso(self._clock.now()), self._rate.per_second(self._done), self._held())
+
+    def _leave_word(self) -> None:
+        """Tell other processes now and then how fast this goes, and what holds it."""
+        now = self._clock.monotonic()
+        if now >= self._word_due:
+            self._word_due = now + WORD_SECONDS
+            with self._transaction():
+                queue.save_progress(iso(self._clock.now()), self._rate.per_second(self._done), self._held())
 
     def _held(self) -> str:
         """Return what keeps the downloads waiting, empty where nothing does."""

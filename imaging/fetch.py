@@ -56,6 +56,10 @@ class Fetcher:
             url = redirect_url(self._cdn_url, url, location)
         raise Refused("redirected", "again and again")
 
+    def hang_up(self) -> None:
+        """Close this thread's connection; the next fetch opens another."""
+        self._adapter().close()
+
     def _ask_again(self, url: str, deadline: float) -> tuple[bytes, str]:
         """Ask, and once more where a kept connection broke: hosts close those when they like, and it means nothing."""
         was_kept, self._local.kept = getattr(self._local, "kept", False), False
@@ -64,16 +68,16 @@ class Fetcher:
             self._local.kept = True
             return answer
         except (requests.Timeout, ReadTimeoutError) as error:
-            self._adapter().close()
+            self.hang_up()
             raise Refused("timeout", type(error).__name__) from error
         except (requests.ConnectionError, OSError) as error:
-            self._adapter().close()
+            self.hang_up()
             if was_kept:
                 return self._ask_again(url, deadline)
             raise Refused("unreachable", type(error).__name__) from error
         except Refused:
             # What may be left of this answer must not be taken for the next picture's.
-            self._adapter().close()
+            self.hang_up()
             raise
 
     def _ask(self, url: str, deadline: float) -> tuple[bytes, str]:
