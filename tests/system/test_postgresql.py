@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -11,8 +12,15 @@ from pathlib import Path
 
 import pytest
 from playhouse.schema_diff import diff_models
+from rich.console import Console
 
-from models import CRAWLER_MODELS
+from crawler.store import images
+from imaging import archive_commands, commands
+from models import CRAWLER_MODELS, MIGRATIONS, ImageStatus
+from runtime.database import open_database
+from runtime.settings import load_settings
+from sandbox import Sandbox, SandboxServer, SandboxSettings
+from tests.pictures import CHEAP, enqueue, shown
 from tests.rig import Rig
 from tests.truth import differences
 
@@ -60,3 +68,30 @@ def test_a_whole_cycle_on_postgresql_collects_exactly_the_truth(server: str, tmp
     assert rig.database is not None
     assert not diff_models(rig.database, CRAWLER_MODELS)
     rig.close()
+
+
+def test_pictures_are_downloaded_audited_archived_and_shown_on_postgresql(server: str, tmp_path: Path) -> None:
+    sandbox = Sandbox(SandboxSettings(**CHEAP))
+    database = open_database(server, tmp_path, CRAWLER_MODELS, MIGRATIONS)
+    ImageStatus.delete().execute()
+    with database.atomic():
+        enqueue(shown(sandbox))
+    database.close()
+    number = len({picture.image_id for picture in shown(sandbox)})
+    out = io.StringIO()
+    console = Console(file=out, width=160)
+    with SandboxServer(sandbox) as host:
+        told = {"DATABASE_URL": server, "ETSY_CDN_URL": host.cdn_url, "MIN_FREE_GB": "0"}
+        settings = load_settings(tmp_path, {**told, "ARCHIVE_RAW": "1", "SHARD_PICTURES": "80"})
+        for command in (commands.download, archive_commands.archive, archive_commands.primary):
+            assert command(settings, console) == 0
+    assert f"{number} pictures are there now. Nothing is left in the queue." in out.getvalue()
+    assert f"{number // 80} shards of 80 pictures written. {number % 80} downloaded pictures wait" in out.getvalue()
+    listings = len({picture.listing_id for picture in shown(sandbox)})
+    assert f"{listings} placed, 0 changed, 0 already there" in out.getvalue()
+    database = open_database(server, tmp_path, CRAWLER_MODELS, MIGRATIONS)
+    for check in commands.file_checks(settings).values():
+        found = check(1, 0)
+        assert (found.gaps, found.strays) == ({}, {})
+    assert images.queue() == {"queued": 0, "done": ImageStatus.select().count()}
+    database.close()
