@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from runtime.clock import Clock
 
@@ -62,7 +64,7 @@ class HttpWire:
                 body = self._read(answer)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return WireAnswer(answer.status_code, headers, body)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise WireError(f"{type(error).__name__} at {path}") from error
 
     def _session(self) -> requests.Session:
@@ -80,10 +82,11 @@ class HttpWire:
 
     def _read(self, answer: requests.Response) -> bytes:
         """Return the whole body; a body that drips on for ever is cut off."""
-        # The read timeout is per piece: a body that comes byte by byte would never meet it.
+        # The read timeout is per piece, and a plain read waits for its whole chunk: a body that comes byte by byte
+        # would never meet either. read1 hands over what has come.
         deadline = self._clock.monotonic() + WHOLE_SECONDS
         parts, size = [], 0
-        for part in answer.iter_content(CHUNK_BYTES):
+        for part in iter(partial(answer.raw.read1, CHUNK_BYTES, decode_content=True), b""):
             parts.append(part)
             size += len(part)
             if size > MOST_BYTES or self._clock.monotonic() > deadline:
