@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from peewee import Database
+from peewee import Database, SqliteDatabase
 from PIL import Image
 from rich.console import Console
 
@@ -25,6 +26,7 @@ from runtime.database import open_database, open_read_only, transaction
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
 
+CACHE_KB = 8_192
 STOP_NAMES, KILL_DL = ("KILL", "KILL_SD"), "KILL_DL"
 
 
@@ -64,7 +66,11 @@ def build_downloads(
     stop: Stop,
     observe: Callable[[Standing], None],
 ) -> Downloads:
-    """Return the downloads; the database is open."""
+    """Return the downloads; the database is open, in the thread that will run them."""
+    if isinstance(database, SqliteDatabase):
+        # Rows are touched in the order of their ids, once: a large cache would only fill up, and bring nothing.
+        sqlite: Any = database  # its type stubs leave the property out
+        sqlite.cache_size = -CACHE_KB
     # Pillow only warns of a picture that is too large for its taste; the check wants to hear of it.
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
     store, workers = layout.downloaded, settings.download_workers

@@ -83,18 +83,18 @@ class Crawler:
 
     # Processes
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start to crawl."""
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start to crawl, or a command that runs on."""
         assert self.process is None or self.process.poll() is not None, "this crawler runs already"
-        self.process = self.spawn()
+        self.process = self.spawn(*arguments)
         return self.process
 
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """Start a process that crawls, whatever else runs on the home; `start` is what most tests want."""
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a process, whatever else runs on the home; `start` is what most tests want."""
         self.lives += 1
         with self._output_path(self.lives).open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "run.py"],
+                [sys.executable, "run.py", *arguments],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -216,10 +216,11 @@ class Crawler:
 
 
 def content(crawler: Crawler) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every collected row and the plan, without the moments at which they were written."""
+    """Return every row that the crawl writes, without the moments, and without how far the downloads are."""
     found = {}
     for table in TABLES:
-        columns = [row[1] for row in crawler.rows(f"PRAGMA table_info({table})") if not is_moment(row[1])]
+        told = [row[1] for row in crawler.rows(f"PRAGMA table_info({table})")]
+        columns = [name for name in told if not is_moment(name) and (table, name) not in OF_DOWNLOADS]
         assert columns, f"there is no table {table}"
         found[table] = sorted(crawler.rows(f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
     return found
@@ -237,6 +238,19 @@ def is_moment(column: str) -> bool:
 
 
 TABLES = (*COLLECTED_TABLES, "intervals")
+DOWNLOADED = [
+    "to_download",
+    "download_done",
+    "outcome",
+    "attempts",
+    "format",
+    "width",
+    "height",
+    "size_bytes",
+    "digest",
+]
+OF_DOWNLOADS = {("image_status", name) for name in DOWNLOADED}
+"""What the downloads write beside the crawl: how far they are when the crawl is stopped is chance."""
 
 
 def place(cursor: dict[str, Any]) -> dict[str, str]:

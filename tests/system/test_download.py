@@ -7,7 +7,6 @@ import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from runtime.clock import iso
 from sandbox import Fault
 from tests.pictures import CHEAP, asked_twice, broken, draw_ahead, files, fill, troubles
 from tests.system.conftest import Build
-from tests.system.process import ROOT, START_SECONDS, STOP_SECONDS, Crawler
+from tests.system.process import START_SECONDS, STOP_SECONDS, Crawler
 from tests.truth import differences
 
 KILLS = int(os.environ.get("TORTURE_KILLS", "3"))
@@ -49,37 +48,16 @@ def home(build: Build) -> Callable[..., Crawler]:
 # The rig's crawler, told to download
 
 
-def start_download(crawler: Crawler) -> subprocess.Popen[bytes]:
-    """Start `run.py download` in the crawler's place, as `crawler.start` starts the crawl."""
-    assert crawler.process is None or crawler.process.poll() is not None, "something runs already"
-    crawler.lives += 1
-    crawler.process = _spawn_download(crawler, crawler.folder / f"output-{crawler.lives}.txt")
-    return crawler.process
-
-
 @contextmanager
 def download_beside(crawler: Crawler) -> Iterator[subprocess.Popen[bytes]]:
     """Have `run.py download` run beside what the crawler runs, for as long as the block lasts."""
-    process = _spawn_download(crawler, crawler.folder / "beside.txt")
+    process = crawler.spawn("download")
     try:
         yield process
     finally:
         if process.poll() is None:
             process.kill()
             process.wait(STOP_SECONDS)
-
-
-def _spawn_download(crawler: Crawler, output_path: Path) -> subprocess.Popen[bytes]:
-    with output_path.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "run.py", "download"],
-            cwd=ROOT,
-            env=crawler.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
 
 def last_line(crawler: Crawler) -> str:
@@ -124,7 +102,7 @@ def test_alone_it_brings_all_pictures_once_ends_by_itself_and_says_so(home: Call
     pictures = fill(crawler.home, crawler.sandbox, 25)
     ids = {picture.image_id for picture in pictures}
     assert len(ids) < len(pictures), "no picture is shown twice here"
-    process = start_download(crawler)
+    process = crawler.start("download")
     wait_for_pictures(crawler, 1)
     second = crawler.run("download")
     assert second.returncode == 4
@@ -164,7 +142,7 @@ def test_what_fails_is_kept_with_its_row_and_told_at_the_end(home: Callable[...,
     for name, image_id in struck.items():
         fault = Fault(name, endpoint="picture", match={"image_id": str(image_id)}, seconds=1_200.0)
         crawler.sandbox.faults.add(fault)
-    start_download(crawler)
+    crawler.start("download")
     assert crawler.wait_for_end(60.0) == 0, crawler.output
     for name, image_id in struck.items():
         rows = crawler.rows("SELECT DISTINCT outcome, attempts FROM image_status WHERE image_id = ?", image_id)
@@ -199,8 +177,8 @@ def test_killed_anywhere_and_started_again_no_picture_is_missing_twice_or_half_t
     """What is fetched again is at most what was in flight: one picture a worker and kill."""
     crawler = home({"picture_latency_seconds": 0.02})
     ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox)}
-    kill_at_random(crawler, lambda: start_download(crawler), KILLS, seed=20261121, pictures=len(ids) - 60)
-    start_download(crawler)
+    kill_at_random(crawler, lambda: crawler.start("download"), KILLS, seed=20261121, pictures=len(ids) - 60)
+    crawler.start("download")
     assert crawler.wait_for_end(START_SECONDS) == 0, crawler.output
     assert crawler.lives == KILLS + 1
     assert troubles(store(crawler), crawler.rows, crawler.sandbox) == []
@@ -246,7 +224,7 @@ def test_alone_it_stops_each_way_within_seconds_and_goes_on_where_it_was(home: C
     ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox, 40)}
     ways = [("KILL", stop_by_file), ("KILL_DL", stop_by_file), ("SIGTERM", stop_by_signal)]
     for name, stop in ways:
-        start_download(crawler)
+        crawler.start("download")
         wait_for_pictures(crawler, asked(crawler) + 15)
         began = time.monotonic()
         reason = stop(crawler, name)
@@ -256,7 +234,7 @@ def test_alone_it_stops_each_way_within_seconds_and_goes_on_where_it_was(home: C
         assert last_line(crawler).endswith(f" Stopped by {reason}; {queued} are still queued.")
         assert kill_files(crawler) == []
         assert troubles(store(crawler), crawler.rows, crawler.sandbox) == []
-    start_download(crawler)
+    crawler.start("download")
     assert crawler.wait_for_end(START_SECONDS) == 0, crawler.output
     assert troubles(store(crawler), crawler.rows, crawler.sandbox) == []
     assert set(files(store(crawler))) == ids
@@ -269,7 +247,7 @@ def test_while_the_host_never_answers_it_stops_as_soon(home: Callable[..., Crawl
     crawler.sandbox.faults.add(Fault("timeout", endpoint="picture", seconds=600.0))
     if command == "download":
         fill(crawler.home, crawler.sandbox, 20)
-        start_download(crawler)
+        crawler.start("download")
     else:
         crawler.start()
     crawler.wait_until("every worker waits", lambda: asked(crawler) == WORKERS)
@@ -288,7 +266,7 @@ def test_a_kill_file_older_than_the_start_is_removed_with_a_line(home: Callable[
     fill(crawler.home, crawler.sandbox, 2)
     for name in ("KILL", "KILL_DL"):
         (crawler.home / name).touch()
-    start_download(crawler)
+    crawler.start("download")
     assert crawler.wait_for_end(START_SECONDS) == 0
     assert kill_files(crawler) == []
     assert all(f"Removed {name}: it is older than this start." in crawler.output for name in ("KILL", "KILL_DL"))
@@ -383,7 +361,7 @@ def test_the_crawlers_writes_do_not_wait_for_the_downloads(home: Callable[..., C
     crawler = home()
     fill(crawler.home, crawler.sandbox)
     waits: list[float] = []
-    start_download(crawler)
+    crawler.start("download")
     with closing(sqlite3.connect(crawler.database, timeout=30, isolation_level=None)) as connection:
 
         def write() -> bool:
@@ -421,7 +399,7 @@ def test_a_bug_in_the_downloads_ends_the_process_loudly(home: Callable[..., Craw
     fill(crawler.home, crawler.sandbox, 2)
     crawler.write("UPDATE image_status SET hex = x'ff00'")
     if command == "download":
-        start_download(crawler)
+        crawler.start("download")
     else:
         crawler.start()
     assert crawler.wait_for_end(START_SECONDS) == 1
@@ -440,7 +418,7 @@ def test_with_too_little_free_no_picture_is_asked_for_and_the_crawl_goes_on(home
     crawler.environment["MIN_FREE_GB"] = "1000000"
     crawler.crawl_to_sleep()
     assert "Downloads wait: " in crawler.log and "MIN_FREE_GB" in crawler.log
-    start_download(crawler)
+    crawler.start("download")
     crawler.wait_until("it says so", lambda: "Downloads wait: " in crawler.output)
     assert crawler.stop() == 0
     ((queued,),) = crawler.rows(QUEUED)
@@ -458,12 +436,12 @@ def test_images_on_a_disk_that_has_gone_are_waited_for_and_nothing_is_made_in_th
     crawler = home(LATE)
     ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox)}
     images, away = crawler.home / "images", crawler.home / "elsewhere"
-    start_download(crawler)
+    crawler.start("download")
     crawler.wait_until("some rows are done", lambda: done(crawler) > 0)
     if when == "before the start":
         assert crawler.stop() == 0
         images.rename(away)
-        start_download(crawler)
+        crawler.start("download")
     else:
         images.rename(away)
     crawler.wait_until("it says so", lambda: f"Downloads wait: {store(crawler)}" in crawler.output)
