@@ -26,7 +26,7 @@ from runtime.database import open_database, open_read_only, transaction
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
 
-CACHE_KB = 8_192
+CACHE_KB = 2_048
 STOP_NAMES, KILL_DL = ("KILL", "KILL_SD"), "KILL_DL"
 
 

@@ -238,18 +238,8 @@ def is_moment(column: str) -> bool:
 
 
 TABLES = (*COLLECTED_TABLES, "intervals")
-DOWNLOADED = [
-    "to_download",
-    "download_done",
-    "outcome",
-    "attempts",
-    "format",
-    "width",
-    "height",
-    "size_bytes",
-    "digest",
-]
-OF_DOWNLOADS = {("image_status", name) for name in DOWNLOADED}
+HOW_FAR = ("to_download", "download_done", "outcome", "attempts", "format", "width", "height", "size_bytes", "digest")
+OF_DOWNLOADS = {("image_status", name) for name in HOW_FAR}
 """What the downloads write beside the crawl: how far they are when the crawl is stopped is chance."""
 
 
