@@ -23,7 +23,7 @@ from runtime.instance import single_instance
 from runtime.stop import Stop
 
 DOWNLOADING = "downloading"
-LOCK_PAUSE_SECONDS = 30.0
+LOCK_PAUSE_SECONDS = 5.0
 LEAVE_SECONDS = 5.0
 log = logging.getLogger(__name__)
 

@@ -339,7 +339,7 @@ def test_kill_stops_a_crawl_and_a_command_that_downloads_beside_it(home: Callabl
 def test_a_crawl_beside_a_command_that_downloads_takes_the_downloads_over_when_it_ends(
     home: Callable[..., Crawler],
 ) -> None:
-    """It looks every 30 s whether it may."""
+    """It looks now and then whether it may."""
     crawler = home({"picture_latency_seconds": 0.5})
     fill(crawler.home, crawler.sandbox, 20)
     with download_beside(crawler) as command:
