@@ -15,6 +15,7 @@ from runtime.stop import SLICE_SECONDS, Stop
 WORKERS = 5  # ceil(5 calls/s x the latency of a slow answer)
 WINDOW = 6
 SPACING_SECONDS = 0.2
+STALE_SECONDS = 300.0  # an answer from before the lid was shut must not pass for a new one
 Job = tuple[Request, Callable[[Any], Any]]
 
 
@@ -30,7 +31,7 @@ class Lookahead:
         self._stop = stop
         self._workers = workers
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]]] = queue.SimpleQueue()
-        self._ahead: dict[Request, tuple[Future[Any], int]] = {}
+        self._ahead: dict[Request, tuple[Future[Any], int, float]] = {}
         self._asked = 0
         for number in range(workers):
             threading.Thread(target=self._work, name=f"call-{number}", daemon=True).start()
@@ -58,7 +59,7 @@ class Lookahead:
         self._drop_unclaimed()
         if request not in self._ahead:
             self._begin(request, parse)
-        future, _ = self._ahead[request]
+        future = self._ahead[request][0]
         while not future.done():
             self._stop.attend()
             wait([future], SLICE_SECONDS)
@@ -72,13 +73,14 @@ class Lookahead:
     def _drop_unclaimed(self) -> None:
         """Forget answers that were expected to be asked for long ago: they grow stale and take up the window."""
         self._asked += 1
-        for request, (_, born) in list(self._ahead.items()):
-            if self._asked - born > 2 * WINDOW:
+        now = self._stop.clock.now()
+        for request, (_, born, born_at) in list(self._ahead.items()):
+            if self._asked - born > 2 * WINDOW or abs(now - born_at) > STALE_SECONDS:
                 del self._ahead[request]
 
     def _begin(self, request: Request, parse: Callable[[Any], Any]) -> None:
         future: Future[Any] = Future()
-        self._ahead[request] = (future, self._asked)
+        self._ahead[request] = (future, self._asked, self._stop.clock.now())
         self._jobs.put(((request, parse), future))
 
     def _work(self) -> None:

@@ -36,9 +36,18 @@ class Echo:
         return WireAnswer(200, {}, f'"{path}"'.encode())
 
 
+class LidClock(SystemClock):
+    """The computer's clock, with a lid that can be shut for a while."""
+
+    shut_seconds = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.shut_seconds
+
+
 class Line:
     def __init__(self, latency_seconds: float) -> None:
-        clock = SystemClock()
+        self.clock = clock = LidClock()
         self.server = Echo()
         self.stop = Stop(clock, ())
         limiter = Limiter(clock, self.stop, lambda: 1000.0, SlotFile(None))
@@ -96,6 +105,15 @@ def test_what_is_forgotten_is_called_again(slow: Line) -> None:
     slow.ahead.forget()
     slow.get(0)
     assert slow.server.asked["/0"] == 2
+
+
+@pytest.mark.parametrize(("shut_seconds", "calls"), [(60.0, 1), (86_400.0, 2), (-86_400.0, 2)])
+def test_an_answer_from_before_the_lid_was_shut_is_not_used(slow: Line, shut_seconds: float, calls: int) -> None:
+    slow.ahead.offer([job(0)])
+    assert slow.server.arrived.wait(30)
+    slow.clock.shut_seconds = shut_seconds
+    slow.get(0)
+    assert slow.server.asked["/0"] == calls
 
 
 def test_a_stop_is_heard_while_an_answer_is_waited_for(slow: Line) -> None:
