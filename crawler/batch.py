@@ -145,7 +145,8 @@ def _unfresh_shops(context: Context, listings: Sequence[changes.DetailedListing]
     for shop_id, record in came.items():
         row = known.get(shop_id)
         fresh_until = row.detail_due_at if row is not None and row.known else None
-        if row is None or fresh_until is None or (row.detail_cycle < due.cycle and fresh_until < due.horizon):
+        is_due = row is None or fresh_until is None or (row.detail_cycle < due.cycle and fresh_until < due.horizon)
+        if is_due or str(fresh_until) > due.latest:
             unfresh.append(detailed_shop(context, record))
     return tuple(unfresh)
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from crawler import checkpoint, dumps, report
 from crawler.batch import read_batch
 from crawler.checkpoint import load_position
+from crawler.context import due_at
 from crawler.states import verify as verify_state
 from crawler.store import usage, writer
-from crawler.store.index import Due
 from crawler.survey import survey
 from crawler.watch import Companion
 from crawler.wiring import (
@@ -119,7 +119,7 @@ def verify(settings: Settings, console: Console, file_checks: FileChecks) -> int
         if position is None:
             raise UserMistake("There is nothing to verify yet.", advice="Start with `python run.py`.")
         cycle, now = checkpoint.load_cycle(), parts.clock.now()
-        made = verify_state.audit_all(Due(cycle.number, parts.freshness.horizon(cycle, now)), file_checks, iso(now))
+        made = verify_state.audit_all(due_at(parts.freshness, cycle, now), file_checks, iso(now))
     console.print(report.audit_table(made))
     return 0
 

@@ -13,6 +13,11 @@ from runtime.findings import FileChecks
 from runtime.stop import Stop
 
 
+def due_at(freshness: Freshness, cycle: Cycle, now: float) -> Due:
+    """Return which rows are due in a cycle at that moment."""
+    return Due(cycle.number, freshness.horizon(cycle, now), freshness.latest_due(now))
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything a step gets besides its position; the cycle is the one under way.
@@ -35,4 +40,4 @@ class Context:
 
     def due(self) -> Due:
         """Return which rows are due in this cycle."""
-        return Due(self.cycle.number, self.freshness.horizon(self.cycle, self.clock.now()))
+        return due_at(self.freshness, self.cycle, self.clock.now())

@@ -26,10 +26,11 @@ from crawler.outcome import Outcome, Position
 from crawler.planning import first_cursor
 from crawler.states import STEPS, WITHOUT
 from crawler.store import state, usage, writer
-from runtime.clock import iso
-from runtime.errors import QuotaSpent, ServerTrouble, Stopped
+from runtime.clock import EARLIEST, iso
+from runtime.errors import CrawlError, QuotaSpent, ServerTrouble, Stopped
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 900.0
+CLOCK_PAUSE = 30.0
 SKIPS_IN_A_ROW = 3
 SKIP_ATTEMPTS, STUBBORN_ATTEMPTS = 2, 4  # the second where several things failed one after another
 log = logging.getLogger(__name__)
@@ -69,9 +70,13 @@ class Engine:
         try:
             while not self._context.stop.requested():
                 self._context.stop.attend()
-                self._turn()
+                if self._clock_is_right():
+                    self._turn()
         except Stopped:
             pass
+        except CrawlError:
+            self.store_calls()  # a refused key or a broken file ends the crawl; the calls were made all the same
+            raise
         self.store_calls()
         return self.position
 
@@ -85,6 +90,14 @@ class Engine:
         except BaseException:
             self._ledger.restore(calls)
             raise
+
+    def _clock_is_right(self) -> bool:
+        """Wait a while and return False where the clock says what cannot be: rows would carry it for ever."""
+        now = self._context.clock.now()
+        if now < EARLIEST:
+            log.warning("The computer's clock says %s, which cannot be. Set it; the crawl waits.", iso(now))
+            self._context.stop.pause(CLOCK_PAUSE)
+        return now >= EARLIEST
 
     def _begin(self) -> Position:
         """Return the stored position, or make the first one."""

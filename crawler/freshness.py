@@ -8,6 +8,7 @@ from runtime.clock import DAY_SECONDS, iso
 
 REVIEW_REVISIT_DAYS = 28.0
 MOST_DOUBLINGS = 6
+CLOCK_SPARE_SECONDS = 3600.0  # computers set their clocks right by seconds now and then
 GONE_SHOP_IDLE = 2  # a shop that is gone is asked for again after four times the age limit
 
 
@@ -50,6 +51,10 @@ class Freshness:
         into one weekly cycle is fetched again in the next, even where that one reaches it an hour sooner.
         """
         return iso(max(now, cycle.started_at + self.cycle_days * DAY_SECONDS))
+
+    def latest_due(self, now: float) -> str:
+        """Return the latest moment at which what was found active can be due."""
+        return iso(now + self.max_age_days * DAY_SECONDS + CLOCK_SPARE_SECONDS)
 
     def next_cycle_at(self, cycle: Cycle, now: float) -> float:
         """Return when the next cycle begins."""

@@ -11,10 +11,10 @@ from typing import Any
 from crawler import checkpoint
 from crawler.api import quota as day
 from crawler.api.quota import Quota
+from crawler.context import due_at
 from crawler.freshness import Cycle, Freshness, revisit_before
 from crawler.outcome import Position
 from crawler.store import audit, failures, images, index, intervals, shops, state, usage
-from crawler.store.index import Due
 from runtime.clock import DAY_SECONDS, iso
 
 PACKAGES = (
@@ -51,7 +51,7 @@ def stand(freshness: Freshness, now: float) -> Standing | None:
     if position is None:
         return None
     cycle = checkpoint.load_cycle()
-    due = Due(cycle.number, freshness.horizon(cycle, now))
+    due = due_at(freshness, cycle, now)
     walked = intervals.progress(cycle.number)
     return Standing(
         position=position,

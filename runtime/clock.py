@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 DAY_SECONDS = 86_400.0
+EARLIEST = 1_767_225_600.0
+"""2026-01-01, before this program was written: a computer whose clock is behind that has a flat battery."""
 
 
 class Clock(Protocol):

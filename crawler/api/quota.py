@@ -16,6 +16,7 @@ from runtime.clock import DAY_SECONDS, iso
 MINUTE = 60.0
 FLOOR_SHARE, MOST_FLOOR = 0.01, 50
 CHUNK_SHARE = 0.02  # the least that must have come back before it is worth waking up
+LONGEST_WAIT_SECONDS = DAY_SECONDS + 2 * MINUTE  # whatever was called now has left the window by then
 BLIND_WAIT_SECONDS = 3600.0  # where others spent the calls, nothing tells when they come back
 Usage = Iterable[tuple[float, int]]
 
@@ -61,7 +62,7 @@ def refuse(quota: Quota, retry_after: float | None, usage: Usage, now: float) ->
     """Return the knowledge after the server refused a call for the day's sake."""
     refused = replace(quota, remaining=0, heard_at=now)
     wait = retry_after if retry_after is not None else _comes_back(refused, usage, now) - now
-    return replace(refused, not_before=now + wait)
+    return replace(refused, not_before=now + min(wait, LONGEST_WAIT_SECONDS))
 
 
 def floor(quota: Quota) -> int:
@@ -76,7 +77,7 @@ def used(usage: Usage, now: float) -> int:
 
 def available(quota: Quota, usage: Usage, now: float) -> int | None:
     """Return how many calls may be made now, the floor already taken off; None where no limit is known."""
-    usage = list(usage)
+    quota, usage = _believable(quota, usage, now)
     if quota.remaining is not None and now < quota.heard_at + DAY_SECONDS + MINUTE:
         since = sum(count for minute, count in usage if minute > quota.heard_at)
         # Calls that were in the window when the server spoke and have left it since.
@@ -89,7 +90,7 @@ def available(quota: Quota, usage: Usage, now: float) -> int | None:
 
 def next_call_at(quota: Quota, usage: Usage, now: float) -> float:
     """Return when the next call may go: `now` or earlier where one may go at once."""
-    usage = list(usage)
+    quota, usage = _believable(quota, usage, now)
     if quota.not_before > now:
         return quota.not_before
     left = available(quota, usage, now)
@@ -101,6 +102,18 @@ def in_words(quota: Quota, usage: Usage, now: float) -> str:
     left = available(quota, usage, now)
     cut = f"; cut from {quota.cut_from} on {iso(quota.cut_at)}" if quota.cut_from else ""
     return f"{'unknown' if left is None else max(0, left)} of {quota.limit or 'unknown'} calls left today{cut}"
+
+
+def _believable(quota: Quota, usage: Usage, now: float) -> tuple[Quota, list[tuple[float, int]]]:
+    """Return both without what is dated in the future: the clock was ahead when it was written down.
+
+    The next answer says how it really is; believed, a clock that was years ahead would keep all calls back for years.
+    """
+    if quota.heard_at > now + MINUTE:
+        quota = replace(quota, remaining=None, heard_at=0.0)
+    if quota.not_before > now + LONGEST_WAIT_SECONDS:
+        quota = replace(quota, not_before=0.0)
+    return quota, [(minute, count) for minute, count in usage if minute <= now + MINUTE]
 
 
 def _comes_back(quota: Quota, usage: Usage, now: float) -> float:

@@ -6,9 +6,10 @@ from crawler.checkpoint import position_of_json
 from crawler.context import Context
 from crawler.outcome import Outcome, Position
 from crawler.planning import first_cursor
-from runtime.clock import parse_iso
+from runtime.clock import DAY_SECONDS, parse_iso
 from runtime.errors import UserMistake
 
+DAY_AND_A_BIT = DAY_SECONDS + 600.0  # longer than any wait for the day's quota
 LONGEST_WAIT = 30.0  # the wall clock is asked again this often: the computer may have slept
 
 
@@ -23,7 +24,9 @@ def step(position: Position, context: Context) -> Outcome | None:
             f"The position says SLEEP, and its cursor cannot be used: {error}.",
             advice="Put an earlier position back with `python run.py restore checkpoints/state-….json`.",
         ) from error
-    if left > 0:
+    longest = context.freshness.cycle_days * DAY_SECONDS if resume is None else DAY_AND_A_BIT
+    # A wait that is longer than any was begun while the clock was ahead: it would not end for years.
+    if 0 < left <= longest:
         # Monotonic time stands still while a Mac sleeps; `until` is wall time.
         context.stop.pause(min(left, LONGEST_WAIT))
         return None

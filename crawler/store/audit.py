@@ -46,6 +46,11 @@ def check_listings(after_id: int, limit: int, due: Due) -> Findings:
                 stretch, IndexedListing.detail_due_at < due.horizon, IndexedListing.detail_cycle < due.cycle
             )
         ),
+        "listing_due_too_late": bulk.first_column(
+            IndexedListing.select(IndexedListing.listing_id).where(
+                stretch, IndexedListing.detail_due_at > due.latest, IndexedListing.idle_count == 0
+            )
+        ),
         "listing_row_missing": bulk.first_column(_without(Listing, Listing.listing_id).where(*known)),
         "listing_dynamic_missing": bulk.first_column(_without(ListingDynamic, ListingDynamic.listing).where(*known)),
         "images_missing": _images_missing(known),

@@ -43,10 +43,14 @@ DETAIL_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Which rows count as due: those of an earlier cycle's details, due before the horizon."""
+    """Which rows count as due: those of an earlier cycle's details, due before the horizon.
+
+    Nothing can be due after `latest`, unless the clock was ahead when it was written down.
+    """
 
     cycle: int
     horizon: str
+    latest: str = "9999"
 
 
 def write_page(change: PageSeen) -> None:
