@@ -24,14 +24,56 @@ from sandbox import Sandbox, SandboxSettings
 KEY = "sandbox-key:sandbox-secret"
 START = 1_794_000_000.0
 WEEK = 7 * 86_400.0
+LEAST_SECONDS = 1e-6  # a wait that is lost in the rounding would never end
 
 
 class VirtualClock:
-    """Time that passes only when somebody waits."""
+    """The computer's clocks, in a time that passes only when somebody waits.
+
+    `jump` sets the wall clock wrong, `suspend` shuts the lid: the monotonic clock stands still, as a Mac's does.
+    `true` is the time that the rest of the world has.
+    """
 
     def __init__(self, now: float = START) -> None:
+        self.true = TrueTime(now)
+        self._ahead = 0.0
+        self._suspended = 0.0
+
+    def now(self) -> float:
+        return self.true.now() + self._ahead
+
+    def monotonic(self) -> float:
+        return self.true.monotonic() - self._suspended
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        if not event.is_set():
+            self.advance(max(LEAST_SECONDS, seconds))
+        return event.is_set()
+
+    def advance_to(self, moment: float) -> None:
+        self.advance(max(0.0, moment - self.now()))
+
+    def advance(self, seconds: float) -> None:
+        self.true.advance(seconds)
+
+    def jump(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def set_right(self) -> None:
+        self._ahead = 0.0
+
+    def suspend(self, seconds: float) -> None:
+        self._suspended += seconds
+        self.true.advance(seconds)
+
+
+class TrueTime:
+    """What time it is at the server, whatever the computer believes; `passed` is called after each piece of it."""
+
+    def __init__(self, now: float) -> None:
         self._now = now
         self._monotonic = 1000.0
+        self.passed: Callable[[], None] = lambda: None
 
     def now(self) -> float:
         return self._now
@@ -39,31 +81,26 @@ class VirtualClock:
     def monotonic(self) -> float:
         return self._monotonic
 
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        if not event.is_set():
-            self.advance(max(0.0, seconds))
-        return event.is_set()
-
-    def advance_to(self, moment: float) -> None:
-        self.advance(max(0.0, moment - self._now))
-
     def advance(self, seconds: float) -> None:
         self._now += seconds
         self._monotonic += seconds
+        self.passed()
 
 
 class SandboxWire:
-    """Carries requests to a sandbox in this process; `before` is called with each one."""
+    """Carries requests to a sandbox in this process; `before` is called with each one, `after` once it is answered."""
 
     def __init__(self, sandbox: Sandbox, clock: VirtualClock) -> None:
         self.sandbox = sandbox
         self.before: Callable[[str, Mapping[str, str]], None] = lambda path, params: None
+        self.after: Callable[[], None] = lambda: None
         self._clock = clock
 
     def get(self, path: str, params: Mapping[str, str]) -> WireAnswer:
         self.before(path, params)
         answer = self.sandbox.handle("GET", f"/v3/application{path}", dict(params), {"x-api-key": KEY})
         self._clock.advance(min(answer.delay_seconds, 60.0) + 0.001)
+        self.after()
         if answer.wire != "whole":
             raise WireError(answer.wire)
         headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -73,10 +110,12 @@ class SandboxWire:
 class Rig:
     """One home, one sandbox, one clock; `start` builds a new engine on them, as a new process would."""
 
-    def __init__(self, home: Path, sandbox: Sandbox | None = None, **settings: str) -> None:
+    def __init__(
+        self, home: Path, sandbox: Sandbox | None = None, clock: VirtualClock | None = None, **settings: str
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        self.clock = VirtualClock()
-        self.sandbox = sandbox or Sandbox(SandboxSettings(listings=400, shops=20), clock=self.clock)
+        self.clock = clock or VirtualClock()
+        self.sandbox = sandbox or Sandbox(SandboxSettings(listings=400, shops=20), clock=self.clock.true)
         self.wire = SandboxWire(self.sandbox, self.clock)
         self.settings: Settings = load_settings(home, {"ETSY_API_KEY": KEY, **settings})
         self.home = Home(home)
@@ -130,6 +169,12 @@ class Rig:
         engine.run()
         self._observe_now = None
         return engine
+
+    def pending_calls(self) -> int:
+        """Return how many calls the process has made that no commit has written down yet."""
+        calls = self.calling.ledger.drain()
+        self.calling.ledger.restore(calls)
+        return sum(made.count for made in calls)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return what the database answers to a query."""

@@ -36,9 +36,8 @@ class CountedWire(SandboxWire):
 def rig_on(home: Path, **settings: Any) -> Rig:
     """Return a rig whose sandbox has these settings and shares its clock."""
     clock = VirtualClock()
-    sandbox = Sandbox(SandboxSettings(**{**SMALL, **settings}), clock=clock)
-    rig = Rig(home, sandbox)
-    rig.clock = clock
+    sandbox = Sandbox(SandboxSettings(**{**SMALL, **settings}), clock=clock.true)
+    rig = Rig(home, sandbox, clock)
     rig.wire = CountedWire(sandbox, clock)
     return rig
 
