@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging models sandbox tests bench
 
-.PHONY: demo test run lint torture bench-pictures bench-verify clean
+.PHONY: demo test run lint simulate torture bench-pictures bench-verify clean
 
 demo: .venv/run
 	$(BIN)/python run.py demo
@@ -20,8 +20,19 @@ lint: .venv/dev
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/python -m pytest tests/unit/test_imports.py
 
+# Months of a crawl on a virtual time; one seed gives one history: make simulate SEED=3 CYCLES=8
+SEED ?= 1
+CYCLES ?= 8
+simulate: .venv/dev
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --cycles $(CYCLES)
+
+# What takes too long for every change: about an hour on two cores.
 torture: .venv/dev
-	TORTURE_KILLS=200 $(BIN)/python -m pytest tests/system/test_kill.py
+	FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest tests/fuzz
+	MACHINE_EXAMPLES=300 $(BIN)/python -m pytest tests/simulation/test_machine.py
+	$(BIN)/python -m tests.simulation --seed $(SEED) --seeds 40 --cycles $(CYCLES)
+	$(BIN)/python -m tests.simulation.crashes crawl --pairs $(SEED) --jobs 2
+	TORTURE_KILLS=200 $(BIN)/python -m pytest -n 2 --dist worksteal tests/system/test_kill.py tests/system/test_deaths.py
 
 # For example ARGS="--pictures 3000 --rounds 3 --memory"; the peers live in an environment of their own.
 bench-pictures: .venv/run .venv-bench/ready

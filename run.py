@@ -8,7 +8,6 @@ Exit status: 0 done or stopped as asked, 1 a bug of this program (with a dump), 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ from crawler import commands
 from imaging import archive_commands as archives
 from imaging import commands as pictures
 from runtime.errors import CrawlError
+from runtime.output import outlive_readers
 from runtime.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent
@@ -91,9 +91,6 @@ def main(arguments: Sequence[str]) -> int:
     except CrawlError as error:
         print(error.words(), file=sys.stderr)
         return error.exit_status
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,4 +110,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    outlive_readers()
     sys.exit(main(sys.argv[1:]))

@@ -58,12 +58,13 @@ def main() -> int:
 
 def make(home: Path, pictures: int, size: int) -> None:
     """Make a home with that many downloaded pictures of that many bytes."""
+    # Before the pictures: a home that has pictures and no database has lost it.
+    database = open_database(DEFAULT_DATABASE_URL, home, CRAWLER_MODELS, MIGRATIONS)
     layout = Layout(home / "images")
     layout.downloaded.prepare()
     for number in range(1000):
         layout.downloaded.folder(number).mkdir()
     body = os.urandom(size)
-    database = open_database(DEFAULT_DATABASE_URL, home, CRAWLER_MODELS, MIGRATIONS)
     with database.atomic():
         Shop.create(shop_id=1)
         SyncState.create(key="position", value=POSITION)

@@ -15,8 +15,49 @@ from crawler.outcome import Position
 from crawler.store import state
 from runtime.clock import iso, parse_iso
 from runtime.errors import UserMistake
+from runtime.forms import (
+    Form,
+    is_flag,
+    is_moment,
+    is_number,
+    is_text,
+    is_whole,
+    list_of,
+    optional,
+    table_of,
+)
 
 VERSION = 1
+MOST_SHOWN = 60
+MOST_CYCLE = 1_000_000_000
+CURSORS: Mapping[str, Mapping[str, Form]] = {
+    "TAXONOMY": {
+        **dict.fromkeys(("taxonomy_id", "offset", "rewinds", "passes", "doubtful_answers", "batch_size"), is_whole),
+        **dict.fromkeys(("interval_id", "count", "first_count"), optional(is_whole)),
+        "min_price": is_number,
+        "max_price": optional(is_number),
+        "sort_order": lambda value: value in ("asc", "desc"),
+        "forced": is_flag,
+        "looking_back": is_flag,
+    },
+    "BACKFILL": {"batch_size": is_whole, "repairs": is_whole},
+    "VERIFY": {
+        "repairs": is_whole,
+        "check": is_text,
+        "after": is_whole,
+        "looked_at": table_of(is_whole),
+        "gaps": table_of(is_whole),
+        "examples": table_of(list_of(lambda value: is_whole(value) or is_text(value))),
+        "queued": is_flag,
+    },
+    "REVIEWS": {
+        **dict.fromkeys(("shop_id", "until", "newest", "count", "retry_after"), optional(is_whole)),
+        "offset": is_whole,
+        "empty_answers": is_whole,
+    },
+    "SLEEP": {"until": is_moment, "reason": lambda value: value in ("cycle", "quota")},
+}
+"""The form of what a state's cursor may hold; what it does not name is passed over."""
 ADVICE = "Put an earlier position back with `python run.py restore checkpoints/state-….json`; nothing was changed."
 
 
@@ -24,6 +65,8 @@ def load_position() -> Position | None:
     """Return the position, None in a new database; UserMistake where the row makes no sense."""
     try:
         value = state.load("position")
+        if value is None and state.is_begun():
+            raise ValueError("there is none, though a crawl was begun")
         return None if value is None else position_of_json(value)
     except ValueError as error:
         raise UserMistake(f"The position in sync_state cannot be used: {error}.", advice=ADVICE) from error
@@ -32,9 +75,8 @@ def load_position() -> Position | None:
 def load_cycle() -> Cycle:
     """Return the cycle under way; UserMistake where the row makes no sense."""
     try:
-        value = state.load("cycle")
-        return Cycle(int(value["number"]), parse_iso(value["started_at"]))
-    except (ValueError, KeyError, TypeError) as error:
+        return cycle_of_json(state.load("cycle"))
+    except ValueError as error:
         raise UserMistake(f"The cycle in sync_state cannot be used: {error}.", advice=ADVICE) from error
 
 
@@ -59,21 +101,46 @@ def position_as_json(position: Position) -> dict[str, Any]:
     }
 
 
+def cycle_of_json(value: Any) -> Cycle:
+    """Return the cycle that the JSON holds; ValueError says what is wrong with it."""
+    if not isinstance(value, Mapping):
+        raise ValueError("it is no object")
+    number, started_at = value.get("number"), value.get("started_at")
+    if not _is_cycle(number):
+        raise ValueError(f"its number is {_short(number)}")
+    if not is_moment(started_at):
+        raise ValueError(f"it started at {_short(started_at)}")
+    return Cycle(int(str(number)), parse_iso(str(started_at)))
+
+
 def position_of_json(value: Any) -> Position:
     """Return the position that the JSON holds; ValueError says what is wrong with it."""
     if not isinstance(value, Mapping):
         raise ValueError("it is no object")
     if value.get("version") != VERSION:
-        raise ValueError(f"its version is {value.get('version')!r}, this program knows {VERSION}")
+        raise ValueError(f"its version is {_short(value.get('version'))}, this program knows {VERSION}")
     cursor, cycle, entered_at = value.get("cursor"), value.get("cycle"), value.get("entered_at")
     if not isinstance(cursor, Mapping):
         raise ValueError("its cursor is no object")
-    if not isinstance(cycle, int) or isinstance(cycle, bool) or cycle < 1:
-        raise ValueError(f"its cycle is {cycle!r}")
+    if not _is_cycle(cycle):
+        raise ValueError(f"its cycle is {_short(cycle)}")
     if not isinstance(entered_at, str):
         raise ValueError("entered_at is missing")
-    if value.get("state") == "SLEEP" and cursor.get("reason") == "quota":
+    name = known_state(str(value.get("state")))
+    for field, form in CURSORS[name].items():
+        if field in cursor and not form(cursor[field]):
+            raise ValueError(f"its cursor says {_short(cursor[field])} for {field}")
+    if name == "SLEEP" and cursor.get("reason") == "quota":
         resume = position_of_json(cursor.get("resume"))
         if resume.state not in CALLING:
             raise ValueError(f"it sleeps for quota to go back to {resume.state}")
-    return Position(known_state(str(value.get("state"))), cursor, cycle, entered_at)
+    return Position(name, cursor, int(str(cycle)), entered_at)
+
+
+def _is_cycle(value: Any) -> bool:
+    return is_whole(value) and 1 <= value < MOST_CYCLE
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from peewee import Database, PeeweeException
+from peewee import Database
 from rich.console import Console
 
 from crawler import checkpoint, dumps, report
@@ -32,10 +32,10 @@ from crawler.wiring import (
     open_for_writing,
 )
 from runtime.clock import iso
-from runtime.database import database_path, in_words, transaction
-from runtime.errors import Bug, CrawlError, Stopped, UserMistake
+from runtime.database import errors_in_words, in_words, transaction
+from runtime.errors import Bug, CrawlError, OperatorNeeded, Stopped, UserMistake
 from runtime.findings import FileChecks
-from runtime.instance import is_running, single_instance
+from runtime.instance import at_work_on, is_running
 from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
@@ -43,6 +43,7 @@ from runtime.stop import Stop
 
 LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
+WORK_BESIDE = ("downloads", "archive", "primary")  # on the pictures of the same home, in processes of their own
 log = logging.getLogger(__name__)
 
 
@@ -65,11 +66,9 @@ def crawl(
             log.info("Going on at %s.", report.position_in_words(engine.position))
             position = engine.run()
         database.close()
-        # A download of its own has the same KILL file to obey, and removes it then.
-        parts.stop.obeyed(keep=KILL_NAMES if is_running(parts.home.lock_of("downloads")) else ())
-        console.print(
-            f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}.", highlight=False, soft_wrap=True
-        )
+        parts.stop.obeyed(keep=_meant_for_others(parts))
+        words = f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}."
+        console.print(words, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -100,14 +99,14 @@ def restore(settings: Settings, console: Console, file: Path) -> int:
     """Put the position back to what a dump holds."""
     parts = build_parts(settings, console)
     position, cycle = dumps.load_dump(file)
-    with single_instance(parts.home.lock, parts.clock):
+    with _at_work(parts):
         database = open_for_writing(parts)
         dumps.check_fits(position)
         with transaction(database, parts.stop):
             checkpoint.save_cycle(cycle)
             checkpoint.save_position(position)
         database.close()
-    console.print(f"The position is now {report.position_in_words(position)}.", highlight=False, soft_wrap=True)
+        console.print(f"The position is now {report.position_in_words(position)}.", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -143,7 +142,7 @@ def sync(settings: Settings, console: Console, file: Path) -> int:
             read = report.ids_settled(batch.changes)
             waiting, size = [i for i in waiting if i not in read], batch.next_size
             done += len(read)
-        parts.stop.obeyed()
+        parts.stop.obeyed(keep=_meant_for_others(parts))
     console.print(f"{done} of {done + len(waiting)} listings are up to date.", highlight=False, soft_wrap=True)
     return 0
 
@@ -172,45 +171,63 @@ def read_ids(file: Path) -> list[int]:
 def _reading(parts: Parts) -> Iterator[None]:
     database = open_for_reading(parts)
     try:
-        yield
-    except PeeweeException as error:
-        raise in_words(error, database_path(parts.settings.database_url.get_secret_value(), parts.home.root)) from error
+        with errors_in_words(parts.database_path):
+            yield
     finally:
         database.close()
 
 
 @contextmanager
 def _at_work(parts: Parts) -> Iterator[None]:
-    """Be the one process on this home, with logs, signals, and a dump of whatever crashes."""
+    """Be the one process on this home, with logs, signals, and a dump of whatever crashes.
+
+    Stopped ends the block, with a word where nothing else is said.
+    """
     secrets = parts.settings.secrets
-    write_dump = partial(dumps.write_dump, parts.home.checkpoints, parts.freshness, parts.clock, secrets)
-    with single_instance(parts.home.lock, parts.clock):
+    with at_work_on(parts.home, parts.home.lock, parts.clock):
         set_up_logs(parts.home.logs, "crawler", secrets, parts.console)
         # Only with the lock in hand: a second start must not remove the file that is meant for the first.
-        parts.stop.clear_old_files()
-        parts.stop.on_dump = lambda: log.info("Dump written to %s.", write_dump())
+        parts.stop.clear_old_files(keep=_meant_for_others(parts))
+        parts.stop.on_dump = partial(_dump_while_running, parts)
         with parts.stop.signals():
             try:
                 yield
             except Stopped:
-                parts.stop.obeyed()
-            except PeeweeException as error:
-                path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
-                raise in_words(error, path) from error
-            except CrawlError as error:
-                if not isinstance(error, Bug):
-                    raise
-                raise _crash(parts, error) from error
+                parts.stop.obeyed(keep=_meant_for_others(parts))
+                parts.console.print(f"Stopped by {parts.stop.reason}.", highlight=False, soft_wrap=True)
             except Exception as error:
-                raise _crash(parts, error) from error
+                ours = error if isinstance(error, CrawlError) else in_words(error, parts.database_path)
+                if ours is None or isinstance(ours, Bug):
+                    raise _crash(parts, error) from error
+                if ours is error:
+                    raise
+                raise ours from error
+
+
+def _meant_for_others(parts: Parts) -> Collection[str]:
+    """Return the KILL files that work on pictures has yet to see: who is at work last removes them."""
+    return KILL_NAMES if any(is_running(parts.home.lock_of(work)) for work in WORK_BESIDE) else ()
+
+
+def _dump_while_running(parts: Parts) -> None:
+    """Write a dump; one that cannot be written is no reason to stop."""
+    try:
+        path = dumps.write_dump(parts.home.checkpoints, parts.freshness, parts.clock, parts.settings.secrets)
+        log.info("Dump written to %s.", path)
+    except OperatorNeeded as error:
+        log.warning("No dump: %s", error)
 
 
 def _crash(parts: Parts, error: Exception) -> Bug:
     """Write a dump and return the error that says where it is."""
-    path = dumps.write_crash(parts.home.checkpoints, parts.freshness, parts.clock, parts.settings.secrets, error)
     log.error("Crashed.", exc_info=error)
-    what = redact(f"{type(error).__name__}: {error}", parts.settings.secrets)
+    secrets = parts.settings.secrets
+    what = redact(f"{type(error).__name__}: {error}", secrets)
+    try:
+        path = dumps.write_crash(parts.home.checkpoints, parts.freshness, parts.clock, secrets, error)
+        where = f"The dump is {path}"
+    except OperatorNeeded as second:
+        where = f"There is no dump ({second}) but a traceback in {parts.home.logs / 'crawler.log'}"
     return Bug(
-        f"This is a bug of the program ({what}).",
-        advice=f"The dump is {path}; started again, the crawl goes on where it was.",
+        f"This is a bug of the program ({what}).", advice=f"{where}; started again, the crawl goes on where it was."
     )

@@ -75,10 +75,17 @@ class Engine:
         except Stopped:
             pass
         except CrawlError:
-            self.store_calls()  # a refused key or a broken file ends the crawl; the calls were made all the same
+            self._store_last_calls()  # where a refused key ends the crawl, calls were made all the same
             raise
-        self.store_calls()
+        self._store_last_calls()
         return self.position
+
+    def _store_last_calls(self) -> None:
+        """Write down the calls of a step that did not come to its end, where the database lets us."""
+        try:
+            self.store_calls()
+        except Stopped:
+            log.warning("Another process holds the database: the last calls are not written down.")
 
     def store_calls(self) -> None:
         """Write down the calls that no committed step has accounted for."""

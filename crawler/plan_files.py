@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,10 @@ IDS = "furniture_taxonomy_ids.json"
 LEAF_IDS = "furniture_leaf_taxonomy_ids.json"
 RATE = "qps_config.json"
 DEFAULT_RATE = 5.0
-MOST_RATE = 1000.0
+LEAST_RATE, MOST_RATE = 0.01, 1000.0
+MOST_PRICE = 1_000_000_000.0
+MOST_SHOWN = 80  # letters of what is wrong in a file
+MOST_BREAKS = 10_000  # each is a call at least, and the day has 5,000 or so
 log = logging.getLogger(__name__)
 
 
@@ -35,17 +40,17 @@ class PlanFiles:
             return {}
         value = read_json(path)
         try:
-            return {int(entry["id"]): _breaks(entry["price_breaks"]) for entry in value["taxonomies"]}
-        except (KeyError, TypeError, ValueError) as error:
+            return _breaks_by_id(value)
+        except ValueError as error:
             raise UserMistake(
-                f"{path} does not have the form that is expected ({error}).",
+                f"{path} does not have the form that is expected: {error}.",
                 advice='It looks like {"taxonomies": [{"id": 967, "name": "Furniture", "price_breaks": [0, 5.45]}]}, '
                 "breaks rising from 0. Mend it, or delete it: it is then written anew.",
             ) from error
 
     def write_breaks(self, breaks: Mapping[int, Sequence[float]], names: Mapping[int, str]) -> None:
         """Write the price breaks that the cycle ended with, for a person to read and edit."""
-        entries = [{"id": i, "name": names.get(i, ""), "price_breaks": list(found)} for i, found in breaks.items()]
+        entries = [{"id": i, "name": names.get(i, ""), "price_breaks": _loadable(b)} for i, b in breaks.items()]
         write_json(self.data / CONFIG, {"taxonomies": entries})
 
     def write_ids(self, ids: Sequence[int], leaf_ids: Sequence[int]) -> None:
@@ -64,9 +69,10 @@ class PlanFiles:
         path = self.data / RATE
         value = read_json(path)
         rate = value.get("qps") if isinstance(value, dict) else None
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MOST_RATE:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not LEAST_RATE <= rate <= MOST_RATE:
             raise UserMistake(
-                f'{path} must say {{"qps": 5}} with a number above 0 (it says {value!r}).',
+                f'{path} must say {{"qps": 5}} with a number from {LEAST_RATE:g} to {MOST_RATE:g} '
+                f"(it says {_short(value)}).",
                 advice="Mend it, or delete it: it is then written anew.",
             )
         return float(rate)
@@ -105,9 +111,50 @@ class RateFile:
         return found.st_mtime_ns, found.st_ino
 
 
-def _breaks(value: Any) -> list[float]:
-    breaks = [float(price) for price in value]
-    rising = all(low < high for low, high in itertools.pairwise(breaks))
-    if not breaks or breaks[0] < 0 or not rising or breaks[-1] == float("inf"):
-        raise ValueError(f"price_breaks {value!r} do not rise from 0")
+def _breaks_by_id(value: Any) -> dict[int, list[float]]:
+    """Return the breaks by category; ValueError says what is wrong with the file's content."""
+    entries = value.get("taxonomies") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("it has no list of taxonomies")
+    breaks: dict[int, list[float]] = {}
+    for entry in entries:
+        taxonomy_id = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(taxonomy_id, int) or isinstance(taxonomy_id, bool) or taxonomy_id < 1:
+            raise ValueError(f"{_short(entry)} has no id above 0")
+        if taxonomy_id in breaks:
+            raise ValueError(f"the category {_short(taxonomy_id)} is there twice")
+        breaks[taxonomy_id] = _breaks(entry.get("price_breaks"))
     return breaks
+
+
+def _breaks(value: Any) -> list[float]:
+    """Return the breaks to the cent, as searches are asked for: closer ones would make the same search twice."""
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"price_breaks are no list of prices but {_short(value)}")
+    if len(value) > MOST_BREAKS:
+        raise ValueError(f"{len(value):,} price_breaks are more than {MOST_BREAKS:,}")
+    wrong = [price for price in value if not _is_price(price)]
+    if wrong:
+        raise ValueError(f"{_short(wrong[0])} is no price from 0 to {MOST_PRICE:,.0f}")
+    breaks = [round(float(price), 2) for price in value]
+    if breaks[0] != 0:
+        raise ValueError(f"the first of the price_breaks is {breaks[0]:g}, and what costs less would never be seen")
+    for low, high in itertools.pairwise(breaks):
+        if low >= high:
+            raise ValueError(f"price_breaks must rise by a cent or more, and {high:g} comes behind {low:g}")
+    return breaks
+
+
+def _short(value: Any) -> str:
+    return reprlib.repr(value)[:MOST_SHOWN]
+
+
+def _is_price(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= MOST_PRICE
+
+
+def _loadable(breaks: Sequence[float]) -> list[float]:
+    """Return the breaks without what `load_breaks` would refuse: a cycle finds anew where to cut."""
+    kept = sorted({0.0, *(round(price, 2) for price in breaks if 0 <= price <= MOST_PRICE)})
+    return kept[:: math.ceil(len(kept) / MOST_BREAKS)]

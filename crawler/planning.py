@@ -163,8 +163,8 @@ def is_too_large(here: Walk, count: int) -> bool:
 
 def cap_offset() -> int:
     """Return the largest offset that searches take."""
-    learned = state.load("search_cap")
-    return learned if isinstance(learned, int) else plan.DEFAULT_CAP_OFFSET
+    learned = state.load_known("search_cap")
+    return plan.DEFAULT_CAP_OFFSET if learned is None else int(learned)
 
 
 def new_rows(interval: Interval, before: Sequence[changes.Change]) -> int:
@@ -255,7 +255,7 @@ def _planned_spans(context: Context) -> list[Span]:
 
 
 def _tree() -> Mapping[str, Any]:
-    return state.load("taxonomy") or {}
+    return state.load_known("taxonomy") or {}
 
 
 def _nodes() -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ def expected_end(standing: Standing, quota: Quota, now: float) -> float:
 
 def load_quota() -> Quota:
     """Return what is known of the day's limit."""
-    return Quota.of_json(state.load("quota") or {})
+    return Quota.of_json(state.load_known("quota") or {})
 
 
 def survey(freshness: Freshness, now: float) -> dict[str, Any]:
@@ -118,11 +118,11 @@ def survey(freshness: Freshness, now: float) -> dict[str, Any]:
         "calls_per_second": round(recent / RECENT_SECONDS, 3),
         "calls_24h_by_endpoint": usage.by_endpoint(now - DAY_SECONDS),
         "listings": index.totals(),
-        "images": {**images.queue(), "failed": images.failed_by_reason(), "downloads": state.load("pictures")},
+        "images": {**images.queue(), "failed": images.failed_by_reason(), "downloads": state.load_known("pictures")},
         "rows": audit.row_counts(),
         "failed_items": failures.latest(20),
-        "trouble": state.load("trouble"),
-        "audit": state.load("audit"),
+        "trouble": state.load_known("trouble"),
+        "audit": state.load_known("audit"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
     return {**told, **_cycle(standing, quota, now)} if standing else told

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 import platformdirs
@@ -23,12 +25,12 @@ from crawler.engine import Engine
 from crawler.freshness import Cycle, Freshness
 from crawler.outcome import Outcome, Position
 from crawler.plan_files import PlanFiles, RateFile
-from crawler.store import usage
+from crawler.store import state, usage
 from crawler.survey import load_quota
 from crawler.watch import Companion, Watch
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import DAY_SECONDS, Clock, SystemClock
-from runtime.database import open_database, open_read_only, transaction
+from runtime.database import database_path, open_database, open_read_only, transaction
 from runtime.findings import FileChecks
 from runtime.progress import Progress
 from runtime.settings import Home, Settings
@@ -36,6 +38,7 @@ from runtime.stop import Stop
 
 APP = "furniture-crawler"
 KILL_NAMES = ("KILL", "KILL_SD")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class Parts:
         return Freshness(self.settings.dynamic_max_age_days, self.settings.cycle_days)
 
     @property
+    def database_path(self) -> Path | None:
+        """The SQLite file, None where the database is a server's."""
+        return database_path(self.settings.database_url.get_secret_value(), self.home.root)
+
+    @property
     def files(self) -> PlanFiles:
         """The files that a person reads or edits."""
         return PlanFiles(self.home.data, self.home.checkpoints)
@@ -66,8 +74,15 @@ def build_parts(settings: Settings, console: Console) -> Parts:
 
 
 def open_for_writing(parts: Parts) -> Database:
-    """Open the database and bring it up to date."""
-    return open_database(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS, MIGRATIONS)
+    """Open the database and bring it up to date; from now on the work ends where the file is gone."""
+    url, root = parts.settings.database_url.get_secret_value(), parts.home.root
+    database = open_database(url, root, CRAWLER_MODELS, MIGRATIONS, parts.stop)
+    parts.stop.need(*(path for path in (parts.home.data, parts.database_path) if path is not None))
+    if state.rubbish_keys():
+        with transaction(database, parts.stop):
+            forgotten = state.forget_rubbish()
+        log.warning("What sync_state said of %s made no sense and is learnt anew.", ", ".join(forgotten))
+    return database
 
 
 def open_for_reading(parts: Parts) -> Database:

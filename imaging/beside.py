@@ -18,7 +18,7 @@ from imaging.download import Standing
 from imaging.wiring import KILL_DL, Parts, build_downloads
 from imaging.work import DOWNLOADS
 from runtime.clock import iso
-from runtime.errors import AlreadyRunning, Stopped
+from runtime.errors import AlreadyRunning, OperatorNeeded, Stopped
 from runtime.instance import single_instance
 from runtime.stop import Stop
 
@@ -84,7 +84,8 @@ class Companion:
             self._state = "stopped"
 
     def _wait_for_the_lock(self) -> None:
-        self._stop.clear_old_files()
+        with contextlib.suppress(OperatorNeeded):  # one that cannot be removed keeps the downloads alone from beginning
+            self._stop.clear_old_files()
         told = False
         while True:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 
@@ -19,6 +20,7 @@ from runtime.stop import Stop
 CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 10, 20, 60
 LONGEST_WAIT_SECONDS = 3_600.0
 CHUNK_BYTES = 262_144
+FINISH_SECONDS = 1.0  # at a stop, for the picture whose bytes are coming
 MOST_REDIRECTS = 3
 MOST_DIGITS = 12
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -100,7 +102,7 @@ class Fetcher:
         told = answer.headers.get("Content-Length", "")
         if told.isdecimal() and (len(told) > MOST_DIGITS or int(told) > MOST_BYTES):
             raise Refused("too_large", f"{told[:MOST_DIGITS]} bytes are announced")
-        body = bytearray()
+        body, leave_at = bytearray(), math.inf
         # read1 hands over what has come: a plain read would wait for a whole chunk, however slowly it drips.
         while part := answer.raw.read1(CHUNK_BYTES):
             body += part
@@ -109,7 +111,9 @@ class Fetcher:
             if self._clock.monotonic() > deadline:
                 raise Refused("timeout", f"{len(body)} bytes in {WHOLE_SECONDS} s")
             if self._stop.is_known():
-                raise Stopped("Stopped in the middle of a picture.")
+                leave_at = min(leave_at, self._clock.monotonic() + FINISH_SECONDS)
+                if self._clock.monotonic() >= leave_at:
+                    raise Stopped("Stopped in the middle of a picture.")
         return bytes(body)
 
     def _adapter(self) -> HTTPAdapter:

@@ -69,7 +69,8 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folder with its README, and clear away what a kill left half written; OSError."""
-        self.aside.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root.parent, self.root, self.aside):
+            folder.mkdir(exist_ok=True)  # no folder above: nothing may appear where the disk of a home has gone
         for left in self.aside.iterdir():
             left.unlink()
         text = RULE.format(

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from peewee import Database, SqliteDatabase
@@ -22,7 +23,7 @@ from imaging.store import queue
 from imaging.worker import PictureWorker
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import Clock, SystemClock
-from runtime.database import open_database, open_read_only, transaction
+from runtime.database import database_path, open_database, open_read_only, transaction
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
 
@@ -41,6 +42,11 @@ class Parts:
     stop: Stop
     console: Console
 
+    @property
+    def database_path(self) -> Path | None:
+        """The SQLite file, None where the database is a server's."""
+        return database_path(self.settings.database_url.get_secret_value(), self.home.root)
+
 
 def build_parts(settings: Settings, console: Console, kill_names: tuple[str, ...] = STOP_NAMES) -> Parts:
     """Return the parts that need neither network nor database; the kill files with these names stop the work."""
@@ -49,8 +55,11 @@ def build_parts(settings: Settings, console: Console, kill_names: tuple[str, ...
 
 
 def open_for_writing(parts: Parts) -> Database:
-    """Open the database and bring it up to date."""
-    return open_database(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS, MIGRATIONS)
+    """Open the database and bring it up to date; from now on the work ends where the file is gone."""
+    url, root = parts.settings.database_url.get_secret_value(), parts.home.root
+    database = open_database(url, root, CRAWLER_MODELS, MIGRATIONS, parts.stop)
+    parts.stop.need(*(path for path in (parts.home.data, parts.database_path) if path is not None))
+    return database
 
 
 def open_for_reading(parts: Parts) -> Database:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-from peewee import Database, PeeweeException
+from peewee import Database
 
 from imaging.wiring import KILL_DL, STOP_NAMES, Parts, open_for_writing
-from runtime.database import database_path, in_words
+from runtime.database import in_words
 from runtime.errors import Bug, CrawlError, Stopped
-from runtime.instance import is_running, single_instance
+from runtime.instance import at_work_on, is_running
 from runtime.logs import redact, set_up_logs
 
 DOWNLOADS, ARCHIVE, PRIMARY = "downloads", "archive", "primary"  # each is also the name of its lock and log
@@ -29,28 +29,38 @@ def at_work(parts: Parts, work: str) -> Iterator[Database]:
 
     Stopped ends the block quietly. What nobody foresaw is logged with its traceback and raised as a Bug.
     """
-    with single_instance(parts.home.lock_of(work), parts.clock):
+    with at_work_on(parts.home, parts.home.lock_of(work), parts.clock):
         set_up_logs(parts.home.logs, work, parts.settings.secrets, parts.console)
         parts.stop.clear_old_files(keep=_meant_for_others(parts, work))
         with parts.stop.signals():
-            database = open_for_writing(parts)
             try:
-                yield database
-            except Stopped:
-                log.info("Stopping.")
-            except PeeweeException as error:
-                path = database_path(parts.settings.database_url.get_secret_value(), parts.home.root)
-                raise in_words(error, path) from error
-            except CrawlError:
+                database = open_for_writing(parts)
+            except Stopped:  # it waited for another process that held the database
+                _obey(parts, work)
                 raise
-            except Exception as error:
-                raise _bug(parts, work, error) from error
-            finally:
-                database.close()
-        if is_running(parts.home.lock):
-            # The downloads of a crawl, waiting for this work's end, must have seen KILL_DL before it goes.
-            parts.clock.wait(threading.Event(), LINGER_SECONDS)
-        parts.stop.obeyed(keep=_meant_for_others(parts, work))
+            with _errors_in_words(parts, work), closing(database):
+                yield database
+        _obey(parts, work)
+
+
+@contextmanager
+def _errors_in_words(parts: Parts, work: str) -> Iterator[None]:
+    """End the block quietly where it was stopped; raise whatever it dies of as one of our errors."""
+    try:
+        yield
+    except Stopped:
+        log.info("Stopping.")
+    except CrawlError:
+        raise
+    except Exception as error:
+        raise in_words(error, parts.database_path) or _bug(parts, work, error) from error
+
+
+def _obey(parts: Parts, work: str) -> None:
+    if is_running(parts.home.lock):
+        # The downloads of a crawl, waiting for this work's end, must have seen KILL_DL before it goes.
+        parts.clock.wait(threading.Event(), LINGER_SECONDS)
+    parts.stop.obeyed(keep=_meant_for_others(parts, work))
 
 
 def _meant_for_others(parts: Parts, work: str) -> Collection[str]:

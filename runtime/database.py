@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from peewee import Database, Model, OperationalError, PeeweeException, PostgresqlDatabase, SqliteDatabase
+from peewee import (
+    Database,
+    Model,
+    OperationalError,
+    PeeweeException,
+    PostgresqlDatabase,
+    SqliteDatabase,
+)
 from playhouse.db_url import parse
 from playhouse.migrations import Runner
 
 from runtime.errors import CrawlError, OperatorNeeded, UserMistake
+from runtime.files import DISK, make_folders, trouble_in_words
+from runtime.settings import Home
 from runtime.stop import Stop
 
-BUSY_SECONDS = 5  # between two looks at whether a stop was asked for
-LOCKED_PAUSE_SECONDS = 1.0
+BUSY_SECONDS = 5  # of who only looks, until it says that the database is held by another process
+LOOK_SECONDS = 1  # between two looks at whether a stop was asked for: SQLite itself sees none while it waits
+LOCKED_PAUSE_SECONDS = 0.5
+LAST_TRIES = 2  # of what is still to be written once a stop was asked for
+WORDS_AFTER, WORDS_EVERY = 2, 40  # tries; a busy disk alone is no reason to say that somebody holds the database
+FULL_BYTES = 1_000_000
 log = logging.getLogger(__name__)
 PRAGMAS = {
     "journal_mode": "wal",
@@ -24,7 +39,7 @@ PRAGMAS = {
     "fullfsync": 1,  # macOS: plain fsync does not reach the platter
     "checkpoint_fullfsync": 1,
     "foreign_keys": 1,
-    "busy_timeout": BUSY_SECONDS * 1000,
+    "busy_timeout": LOOK_SECONDS * 1000,
     "cache_size": -65536,
     "temp_store": "memory",
     "journal_size_limit": 67_108_864,
@@ -39,41 +54,61 @@ def database_path(url: str, home: Path) -> Path | None:
     return path if path.is_absolute() else home / path
 
 
-def open_database(url: str, home: Path, models: Sequence[type[Model]], migrations: Path) -> Database:
-    """Open the database for writing, bring its tables up to date and bind the models to it."""
+def open_database(
+    url: str, home: Path, models: Sequence[type[Model]], migrations: Path, stop: Stop | None = None
+) -> Database:
+    """Open the database for writing, bring its tables up to date and bind the models to it.
+
+    One that is not there is made, unless the home shows that it once was. Tables that cannot be brought up to date
+    while another process holds the database are waited for where there is a `stop` to end that.
+    """
     path = database_path(url, home)
-    try:
+    with errors_in_words(path):
         if path is None:
             database: Database = _server(url)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            database = SqliteDatabase(str(path), pragmas=PRAGMAS, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
+            _make_folder(path.parent, home)
+            _refuse_if_lost(path, home)
+            database = SqliteDatabase(str(path), pragmas=PRAGMAS, lock_type="IMMEDIATE")
         database.connect()
         # Binding is how Peewee models find their database; each process has one.
         database.bind(models)
-        _migrate(database, migrations)
-    except (PeeweeException, sqlite3.Error, OSError) as error:
-        raise in_words(error, path) from error
+        if path is not None and not database.get_tables():
+            _refuse_if_lost(path, home, is_empty=True)
+        _migrate(database, migrations, stop)
     return database
 
 
 def open_read_only(url: str, home: Path, models: Sequence[type[Model]]) -> Database:
     """Open the database for looking only; a writer is never held up, and nothing is created."""
     path = database_path(url, home)
-    if path is None:
-        database: Database = _server(url)
-    elif not path.exists():
-        raise UserMistake(f"There is no database at {path} yet.", advice="Start one with `python run.py`.")
-    else:
-        database = _open_file_read_only(path)
-    try:
+    with errors_in_words(path):
+        if path is None:
+            database: Database = _server(url)
+        else:
+            _refuse_if_lost(path, home)
+            if not path.exists():
+                raise UserMistake(f"There is no database at {path} yet.", advice="Start one with `python run.py`.")
+            database = _open_file_read_only(path)
         database.connect(reuse_if_open=True)
         database.bind(models)
         if not database.table_exists("sync_state"):
+            if path is not None and not database.get_tables():
+                _refuse_if_lost(path, home, is_empty=True)
             raise UserMistake(f"{path or 'The database'} is not set up yet.", advice="Start one with `python run.py`.")
-    except (PeeweeException, sqlite3.Error) as error:
-        raise in_words(error, path) from error
     return database
+
+
+@contextmanager
+def errors_in_words(path: Path | None) -> Iterator[None]:
+    """Raise what the block gets to hear of the database or of a disk as one of our errors."""
+    try:
+        yield
+    except Exception as error:
+        words = in_words(error, path)
+        if words is None:
+            raise
+        raise words from error
 
 
 @contextmanager
@@ -89,53 +124,96 @@ def transaction(database: Database, stop: Stop) -> Iterator[None]:
 
 def _begin(database: Database, stop: Stop) -> ExitStack:
     """Return the open transaction; the SQLite database was opened with lock_type IMMEDIATE."""
-    while True:
+    for tries in itertools.count(1):
         stack = ExitStack()
         try:
             stack.enter_context(database.atomic())
-            return stack
         except OperationalError as error:
-            if "locked" not in str(error):
-                raise
-            log.warning("The database is held by another process; waiting for it.")
-            stop.pause(LOCKED_PAUSE_SECONDS)
+            _wait_while_locked(error, tries, stop)
+        else:
+            break
+    return stack
 
 
-def in_words(error: Exception, path: Path | None) -> CrawlError:
-    """Return a database's error as one of ours, with what to do."""
+def _wait_while_locked(error: Exception, tries: int, stop: Stop) -> None:
+    """Wait a moment, and say so now and then; Stopped, and the error itself where it is another one."""
+    if "locked" not in str(error):
+        raise error
+    if tries % WORDS_EVERY == WORDS_AFTER:
+        log.warning("The database is held by another process; waiting for it.")
+    if tries >= LAST_TRIES or not stop.is_known():
+        stop.pause(LOCKED_PAUSE_SECONDS)
+
+
+def in_words(error: BaseException, path: Path | None) -> CrawlError | None:
+    """Return an error of the database or of a disk as one of ours, with what to do; None where it is none of these.
+
+    What a statement of ours gets wrong is none of these.
+    """
+    if isinstance(error, OSError):
+        return trouble_in_words(error) if error.errno in DISK else None
+    if not isinstance(error, PeeweeException | sqlite3.Error) or type(error).__name__ in OURS:
+        return None
     where = path or "The database server"
     cause: BaseException | None = error
     while cause is not None:  # a rollback that fails on a full disk hides why the disk is full
         for sign, sentence, advice in ADVICE:
             if sign in str(cause).lower():
-                return OperatorNeeded(f"{sentence.format(where=where)} ({cause}).", advice=advice)
+                if sign in DOUBTFUL and path is not None and _is_full(path.parent):
+                    sentence, advice = FULL
+                return OperatorNeeded(f"{sentence.format(where=where)} ({cause}).", advice=advice.format(where=where))
         cause = cause.__cause__ or cause.__context__
     return OperatorNeeded(f"{where}: {error}.", advice="Nothing was changed; mend this, then start again.")
 
 
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < FULL_BYTES
+    except OSError:
+        return False
+
+
+def _make_folder(folder: Path, home: Path) -> None:
+    """Make the database's folder in the home; one that is elsewhere must be there: its disk may not be mounted."""
+    if folder.is_relative_to(home):
+        make_folders(folder, home)
+    elif not folder.is_dir():
+        raise OperatorNeeded(
+            f"There is no folder {folder}, where DATABASE_URL says that the database is.",
+            advice="Is its disk mounted? For a new database make the folder, then start again.",
+        )
+
+
+def _refuse_if_lost(path: Path, home: Path, is_empty: bool = False) -> None:
+    """Raise OperatorNeeded where the database is gone or empty, though the home was crawled before."""
+    if path.exists() and path.stat().st_size and not is_empty:
+        return
+    log_of_commits = path.with_name(f"{path.name}-wal")
+    found = Home(home).traces() + ([log_of_commits] if not is_empty and log_of_commits.exists() else [])
+    if found:
+        names = " and ".join(map(str, found))
+        raise OperatorNeeded(
+            f"{'The database ' + str(path) + ' is empty' if path.exists() else f'There is no database at {path}'}, "
+            f"though this home was crawled before: {names} {'is' if len(found) == 1 else 'are'} there.",
+            advice="Is its disk mounted? Put the database back, with the -wal file beside it if there is one; "
+            f"or, to begin anew, move {names} away.",
+        )
+
+
+FULL = ("The disk of {where} is full", "Free some space, then start again: it goes on where it was.")
+DAMAGED = (
+    "Nothing is written to it any more. Put a copy of it back, without the -wal and -shm files of this one; "
+    "or, to begin anew, move these three files away and the folders data, checkpoints and images of the home, too."
+)
+OURS = ("IntegrityError", "ProgrammingError", "DataError", "NotSupportedError")  # of Peewee and of its drivers
+DOUBTFUL = ("unable to open", "i/o error")  # SQLite says so too where the disk is full
 ADVICE = (
-    (
-        "full",
-        "The disk of {where} is full",
-        "Free some space, then start again: it goes on where it was.",
-    ),
-    (
-        "readonly",
-        "{where} may not be written",
-        "Make the file and its folder writable, then start again.",
-    ),
-    (
-        "malformed",
-        "{where} is damaged",
-        "Nothing was changed. Restore a copy of it, or move it away to begin anew.",
-    ),
-    (
-        "not a database",
-        "{where} is no SQLite database",
-        "Nothing was changed. Restore a copy of it, or move it away to begin anew.",
-    ),
+    ("full", *FULL),
+    ("readonly", "{where} may not be written", "Make the file and its folder writable, then start again."),
+    ("malformed", "{where} is damaged", DAMAGED),
+    ("not a database", "{where} is no SQLite database", DAMAGED),
     ("locked", "{where} is held by another process", "Close the other program, then start again."),
-    ("unable to open", "{where} cannot be opened", "Check that the folder is there and writable."),
+    ("unable to open", "{where} cannot be opened", "Check that the folder is there and writable, then start again."),
     ("i/o error", "{where} cannot be read or written", "Check the disk, then start again."),
     ("no such table", "{where} has not been set up yet", "Start `python run.py` once."),
 )
@@ -147,8 +225,10 @@ def _open_file_read_only(path: Path) -> Database:
     try:
         database.connect()
         database.table_exists("sync_state")
-    except (PeeweeException, sqlite3.Error):
+    except (PeeweeException, sqlite3.Error) as error:
         database.close()
+        if "locked" in str(error):
+            raise
         if not path.with_name(f"{path.name}-wal").exists():
             return SqliteDatabase(f"file:{path}?mode=ro&immutable=1", uri=True, timeout=BUSY_SECONDS)
     return database
@@ -168,12 +248,23 @@ def _server(url: str) -> Database:
         ) from error
 
 
-def _migrate(database: Database, folder: Path) -> None:
+def _migrate(database: Database, folder: Path, stop: Stop | None) -> None:
     runner = Runner(database, str(folder))
-    unknown = [migration.name for migration in runner.status() if migration.path is None]
-    if unknown:
-        raise UserMistake(
-            f"The database is of a newer version of this program (it has {', '.join(unknown)}).",
-            advice="Update the program; nothing was changed.",
-        )
-    runner.up()
+    for tries in itertools.count(1):
+        told = runner.status()
+        unknown = [migration.name for migration in told if migration.path is None]
+        if unknown:
+            raise UserMistake(
+                f"The database is of a newer version of this program (it has {', '.join(unknown)}).",
+                advice="Update the program; nothing was changed.",
+            )
+        if all(migration.applied for migration in told):
+            return
+        try:
+            runner.up()
+        except OperationalError as error:
+            # Somebody who began at the same moment may have done it meanwhile.
+            if runner.status() == told:
+                if stop is None:
+                    raise
+                _wait_while_locked(error, tries, stop)

@@ -3,19 +3,68 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from runtime.errors import OperatorNeeded, UserMistake
 
+ASIDE = re.compile(r"\..+\.json\.[a-z0-9_]{8}")
+LEFT_OVER_SECONDS = 86_400.0  # what is younger may be at work yet
+DISK = {
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some space",
+    errno.EROFS: "Make its disk writable",
+    errno.EACCES: "Make it and its folder writable",
+    errno.EPERM: "Make it and its folder writable",
+    errno.ENOENT: "Bring its folder back (is its disk mounted?)",
+    errno.ENOTDIR: "Put its folders right",
+    errno.EISDIR: "Put its folders right",
+    errno.EEXIST: "Put its folders right",
+    errno.ELOOP: "Put its folders right",
+    errno.EIO: "Check its disk",
+    errno.ENXIO: "Check its disk",
+    errno.ENODEV: "Check its disk",
+    errno.ESTALE: "Bring its disk back",
+    errno.ENOTCONN: "Bring its disk back",
+    errno.EMFILE: "Close other programs or raise the limit of open files",
+    errno.ENFILE: "Close other programs or raise the limit of open files",
+}
+"""What helps against the errors of disks."""
+
+
+def trouble_in_words(error: OSError, where: Path | str | None = None) -> OperatorNeeded:
+    """Return a disk's error as one of ours, with what to do."""
+    advice = DISK.get(error.errno or 0, "Mend this")
+    what = where or error.filename or "A file"
+    return OperatorNeeded(f"{what} cannot be used ({error.strerror or error}).", advice=f"{advice}, then start again.")
+
+
+def make_folders(folder: Path, root: Path) -> None:
+    """Make the folder and those between it and `root`, which must be there: where its disk has gone, OSError."""
+    for name in reversed([folder, *folder.parents][: len(folder.relative_to(root).parts)]):
+        name.mkdir(exist_ok=True)
+
+
+def clear_left_overs(folder: Path, now: float) -> None:
+    """Remove what deaths a day ago or earlier left half written."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if ASIDE.fullmatch(path.name) and path.stat().st_mtime < now - LEFT_OVER_SECONDS:
+                path.unlink()
+
 
 def write_whole(path: Path, text: str) -> None:
-    """Write the text so that a reader, also after a power cut, sees the old file or the new one."""
+    """Write the text so that a reader, also after a power cut, sees the old file or the new one.
+
+    At most the folder of the file is made: nothing appears where a whole disk has gone.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -30,10 +79,7 @@ def write_whole(path: Path, text: str) -> None:
                 Path(aside).unlink()
             raise
     except OSError as error:
-        raise OperatorNeeded(
-            f"{path} cannot be written ({error.strerror}).",
-            advice="Free some space or make the folder writable, then start again.",
-        ) from error
+        raise trouble_in_words(error, path) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
-from runtime.errors import OperatorNeeded
-
 FILE_BYTES = 10_000_000
 FILES_KEPT = 5
+log = logging.getLogger(__name__)
 LINE = "%(asctime)sZ %(levelname)s %(name)s: %(message)s"
 
 
@@ -55,15 +54,13 @@ def set_up_logs(folder: Path, name: str, secrets: Sequence[str], console: Consol
         shown.setFormatter(Redactor(LINE, secrets))
     root.addHandler(shown)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         kept = RotatingFileHandler(folder / f"{name}.log", maxBytes=FILE_BYTES, backupCount=FILES_KEPT)
-    except OSError as error:
-        raise OperatorNeeded(
-            f"The log folder {folder} cannot be written ({error.strerror}).",
-            advice="Make it writable or free some space, then start again.",
-        ) from error
-    kept.setFormatter(Redactor(LINE, secrets))
-    root.addHandler(kept)
+    except OSError as error:  # the crawl does not depend on its log
+        log.warning("The log folder %s cannot be written (%s): nothing is kept of these lines.", folder, error.strerror)
+    else:
+        kept.setFormatter(Redactor(LINE, secrets))
+        root.addHandler(kept)
     logging.raiseExceptions = False  # a full disk must not print a traceback for every line
     for noisy in ("urllib3", "transitions", "peewee", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

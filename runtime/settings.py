@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from runtime.errors import UserMistake
 
+PICTURE_FOLDER = re.compile(r"[0-9]{3}")
 DEFAULT_DATABASE_URL = "sqlite:///data/db/etsy_data.db"
 
 
@@ -122,6 +124,14 @@ class Home:
         """Return the file whose lock says that somebody does this work on this home."""
         return self.data / f"{work}.lock"
 
+    def traces(self) -> list[Path]:
+        """Return what shows that this home was crawled before, whatever has become of its database."""
+        ids = self.data / "furniture_taxonomy_ids.json"
+        pictures = self.images / "imagedownload"
+        found = [ids] if ids.exists() else []
+        found += [self.checkpoints] if any(self.checkpoints.glob("*.json")) else []
+        return found + ([pictures] if any(PICTURE_FOLDER.fullmatch(path.name) for path in pictures.glob("*")) else [])
+
     def kill_files(self, *names: str) -> tuple[Path, ...]:
         """Return the paths of the KILL files with these names."""
         return tuple(self.root / name for name in names)
@@ -134,6 +144,11 @@ def load_settings(root: Path, environment: Mapping[str, str] | None = None) -> S
     first = _read_files(root)
     home = Path(environment.get("CRAWLER_HOME") or str(first.get("CRAWLER_HOME") or root)).expanduser()
     home = home if home.is_absolute() else root / home
+    if not os.path.isdir(home):  # noqa: PTH112 - Path.is_dir raises where a disk is dying
+        raise UserMistake(
+            f"CRAWLER_HOME is {home}, and there is no such folder.",
+            advice="Is its disk mounted? For a new home make the folder, then start again.",
+        )
     values = first if home == root else {**first, **_read_files(home)}
     # An empty value counts as not set, as shells and service files write it.
     values |= {name: environment[name] for name in names if environment.get(name)}

@@ -10,7 +10,11 @@ from typing import Any
 
 # Only entities that end in `;` are decoded: sellers write `?a=1&para=2`, which is no entity.
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-LARGEST_INTEGER = 2**63 - 1
+INTEGER = re.compile(r"\s*-?[0-9]{1,19}\s*")
+LARGEST_INTEGER = 2**63 - 1  # that a database takes
+LARGEST_ID = 2**53 - 1  # that is the same number in every program's JSON
+LARGEST_COUNT = 2**31 - 1  # that its 4-byte columns take
+DEEPEST = 20  # of lists in a list that is kept as JSON; Etsy's go two deep
 
 
 def clean_text(text: str) -> str:
@@ -19,27 +23,42 @@ def clean_text(text: str) -> str:
     return decoded.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
+def one_line(text: str) -> str:
+    """Return the text as one line that a terminal shows as it is: for what a stranger says to us, not to be kept."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in clean_text(text)).split())
+
+
 def read_text(row: dict[str, Any], key: str) -> str | None:
     """Return the text under the key, cleaned; numbers are taken as their digits."""
     value = row.get(key)
     if isinstance(value, str):
         return clean_text(value)
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return str(value) if _is_number(value) else None
 
 
 def read_integer(row: dict[str, Any], key: str) -> int | None:
     """Return the whole number under the key; digits in a string count, fractions are cut."""
     value = row.get(key)
     if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            return None
+        # Not int() alone, which takes 1_000 and the digits of every script.
+        value = int(value) if INTEGER.fullmatch(value) else None
     if isinstance(value, float):
         value = int(value) if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if -LARGEST_INTEGER <= value <= LARGEST_INTEGER else None
+
+
+def read_id(row: dict[str, Any], key: str) -> int | None:
+    """Return the id under the key, None where that is no id."""
+    value = read_integer(row, key)
+    return value if value is not None and 0 < value <= LARGEST_ID else None
+
+
+def read_count(row: dict[str, Any], key: str) -> int | None:
+    """Return how many there are by what is under the key; a number that nothing can have says nothing."""
+    value = read_integer(row, key)
+    return value if value is not None and 0 <= value <= LARGEST_COUNT else None
 
 
 def read_real(row: dict[str, Any], key: str) -> float | None:
@@ -67,17 +86,26 @@ def read_list(row: dict[str, Any], key: str) -> list[Any]:
 
 
 def read_json_array(row: dict[str, Any], key: str) -> str:
-    """Return the list under the key as a JSON array with every text in it cleaned; `[]` for none."""
-    return json.dumps(_cleaned(read_list(row, key)), ensure_ascii=False)
+    """Return the list under the key as a JSON array with every text in it cleaned; `[]` for none.
+
+    What is no number for a database, and what is nested deeper than any list of Etsy's, is null in it.
+    """
+    return json.dumps(_cleaned(read_list(row, key), DEEPEST), ensure_ascii=False)
 
 
-def _cleaned(value: Any) -> Any:
+def _cleaned(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return clean_text(value)
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    if isinstance(value, dict):
-        return {clean_text(str(key)): _cleaned(item) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    # A hostile answer may be nested deeper than Python recurses.
+    if isinstance(value, list) and depth:
+        return [_cleaned(item, depth - 1) for item in value]
+    if isinstance(value, dict) and depth:
+        return {clean_text(str(key)): _cleaned(item, depth - 1) for key, item in value.items()}
+    return value if isinstance(value, bool) or _is_number(value) else None
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether the value is a number that a database and JSON take."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_INTEGER

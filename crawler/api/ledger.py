@@ -57,7 +57,7 @@ class Ledger:
         """Take in an answer's headers; return whether the day's limit was cut."""
         with self._lock:
             before = self.quota
-            self.quota = day.hear(before, limit, remaining, self._clock.now())
+            self.quota = day.hear(before, limit, remaining, self._usage(self._clock.now()), self._clock.now())
             return self.quota.cut_at != before.cut_at
 
     def refuse(self, retry_after: float | None) -> QuotaSpent:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -98,7 +97,7 @@ class SlotFile:
         if self._path is None:
             return
         # Renamed into place: a process killed while it writes must not leave half a file.
-        aside = self._path.with_suffix(f".{os.getpid()}")
+        aside = self._path.with_suffix(".aside")  # one for all, since the lock is held: deaths leave no heap of them
         aside.write_text(json.dumps({"calls": slots.calls, "not_before": slots.not_before}), encoding="utf-8")
         aside.replace(self._path)
 

@@ -25,13 +25,15 @@ Usage = Iterable[tuple[float, int]]
 class Quota:
     """What is known of the day's limit; moments in Unix seconds, None for never heard.
 
-    `remaining` is what the server said at `heard_at`; before `not_before` it has refused to answer;
+    `remaining` is what the server said at `heard_at`, when `heard_count` of our own calls had been made in that minute;
+    before `not_before` it has refused to answer;
     `cut_from` is the limit before the last cut, at `cut_at`.
     """
 
     limit: int | None = None
     remaining: int | None = None
     heard_at: float = 0.0
+    heard_count: int = 0
     not_before: float = 0.0
     cut_from: int | None = None
     cut_at: float = 0.0
@@ -49,18 +51,19 @@ class Quota:
             return cls()
 
 
-def hear(quota: Quota, limit: int | None, remaining: int | None, now: float) -> Quota:
+def hear(quota: Quota, limit: int | None, remaining: int | None, usage: Usage, now: float) -> Quota:
     """Return the knowledge after an answer's headers; a smaller limit than before is noted as a cut."""
     if limit is not None and quota.limit is not None and limit < quota.limit:
         quota = replace(quota, cut_from=quota.limit, cut_at=now)
     if remaining is not None:
-        quota = replace(quota, remaining=remaining, heard_at=now)
+        quota = replace(quota, remaining=remaining, heard_at=now, heard_count=_made_since(now, usage))
     return replace(quota, limit=limit if limit is not None else quota.limit)
 
 
 def refuse(quota: Quota, retry_after: float | None, usage: Usage, now: float) -> Quota:
     """Return the knowledge after the server refused a call for the day's sake."""
-    refused = replace(quota, remaining=0, heard_at=now)
+    usage = list(usage)
+    refused = replace(quota, remaining=0, heard_at=now, heard_count=_made_since(now, usage))
     wait = retry_after if retry_after is not None else _comes_back(refused, usage, now) - now
     return replace(refused, not_before=now + min(wait, LONGEST_WAIT_SECONDS))
 
@@ -79,7 +82,7 @@ def available(quota: Quota, usage: Usage, now: float) -> int | None:
     """Return how many calls may be made now, the floor already taken off; None where no limit is known."""
     quota, usage = _believable(quota, usage, now)
     if quota.remaining is not None and now < quota.heard_at + DAY_SECONDS + MINUTE:
-        since = sum(count for minute, count in usage if minute > quota.heard_at)
+        since = max(0, _made_since(quota.heard_at, usage) - quota.heard_count)
         # Calls that were in the window when the server spoke and have left it since.
         back = sum(count for minute, count in usage if quota.heard_at < minute + MINUTE + DAY_SECONDS <= now)
         left = quota.remaining - since + back
@@ -102,6 +105,11 @@ def in_words(quota: Quota, usage: Usage, now: float) -> str:
     left = available(quota, usage, now)
     cut = f"; cut from {quota.cut_from} on {iso(quota.cut_at)}" if quota.cut_from else ""
     return f"{'unknown' if left is None else max(0, left)} of {quota.limit or 'unknown'} calls left today{cut}"
+
+
+def _made_since(moment: float, usage: Usage) -> int:
+    """Return our own calls since the beginning of that moment's minute."""
+    return sum(count for minute, count in usage if minute >= moment - moment % MINUTE)
 
 
 def _believable(quota: Quota, usage: Usage, now: float) -> tuple[Quota, list[tuple[float, int]]]:

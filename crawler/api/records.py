@@ -12,12 +12,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from crawler.api.fields import read_flag, read_integer, read_json_array, read_list, read_real, read_text
+from crawler.api.fields import (
+    one_line,
+    read_count,
+    read_flag,
+    read_id,
+    read_integer,
+    read_json_array,
+    read_list,
+    read_real,
+    read_text,
+)
 
-ADDRESS = re.compile(r"/il/([0-9a-f]+)/([0-9]{1,18})/il_[0-9a-zA-Z]+\.\2_([0-9A-Za-z]+)\.jpg(\?.*)?$")
+ADDRESS = re.compile(r"/il/([0-9a-f]+)/([1-9][0-9]{0,17})/il_[0-9a-zA-Z]+\.\2_([0-9A-Za-z]+)\.jpg(\?.*)?$")
 PLAIN_PREFIX = re.compile(r"^https?://[^/]+(?:/[0-9]+/r)?/il/")
 MISSING_IDS = re.compile(r"Missing listing_ids:\s*([0-9,\s]+)")
+LISTING_ID = re.compile(r"(?<![0-9])[0-9]{1,18}(?![0-9])")
 LAST_RANK = 1_000_000  # of an image that has none
+MOST_ROWS = 10_000  # a hundred times a page; what has more is no page, and more than one statement takes
+MOST_ERROR = 3_000  # characters: the error that names a hundred dead listings must not be cut within an id
 IMAGE_SIZES = ("url_570xN", "url_fullxfull", "url_170x135", "url_75x75")
 Record = TypeVar("Record")
 
@@ -156,10 +169,14 @@ class ReviewRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReviewPage:
-    """One page of a shop's reviews, newest first, and the total behind it (if the API tells it)."""
+    """One page of a shop's reviews, newest first, and the total behind it (if the API tells it).
+
+    `unreadable` counts rows that are no reviews.
+    """
 
     count: int | None
     reviews: tuple[ReviewRecord, ...]
+    unreadable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +200,7 @@ def parse_search_row(row: dict[str, Any]) -> SearchRow:
     """Return what a search says of one listing."""
     return SearchRow(
         listing_id=_identity(row, "listing_id"),
-        shop_id=read_integer(row, "shop_id"),
+        shop_id=read_id(row, "shop_id"),
         when_made=read_text(row, "when_made"),
         taxonomy_id=read_integer(row, "taxonomy_id"),
         price=parse_money(row.get("price")),
@@ -196,7 +213,7 @@ def parse_listing_batch(payload: Any) -> ListingBatch:
     listings, failures = _each(results, parse_listing)
     unreadable = {}
     for row, reason in failures:
-        listing_id = read_integer(row, "listing_id") if isinstance(row, dict) else None
+        listing_id = read_id(row, "listing_id") if isinstance(row, dict) else None
         if listing_id is not None:
             unreadable[listing_id] = reason
     return ListingBatch(tuple(listings), unreadable)
@@ -209,7 +226,7 @@ def parse_listing(row: Any) -> ListingRecord:
     shop_record, images = _optional(row.get("shop"), parse_shop), row.get("images")
     return ListingRecord(
         listing_id=_identity(row, "listing_id"),
-        shop_id=read_integer(row, "shop_id") or (shop_record.shop_id if shop_record else None),
+        shop_id=read_id(row, "shop_id") or (shop_record.shop_id if shop_record else None),
         title=read_text(row, "title"),
         description=read_text(row, "description"),
         creation_timestamp=read_integer(row, "creation_timestamp"),
@@ -259,9 +276,9 @@ def parse_shop(row: Any) -> ShopRecord:
         listing_active_count=read_integer(row, "listing_active_count"),
         accepts_custom_requests=read_flag(row, "accepts_custom_requests"),
         num_favorers=read_integer(row, "num_favorers"),
-        transaction_sold_count=read_integer(row, "transaction_sold_count"),
+        transaction_sold_count=read_count(row, "transaction_sold_count"),
         review_average=read_real(row, "review_average"),
-        review_count=read_integer(row, "review_count"),
+        review_count=read_count(row, "review_count"),
     )
 
 
@@ -296,8 +313,8 @@ def primary_image_id(images: tuple[ImageRecord, ...]) -> int | None:
 def parse_review_page(payload: Any, shop_id: int) -> ReviewPage:
     """Return one page of getReviewsByShop for the shop that was asked about."""
     count, results = _count_and_results(payload)
-    reviews, _ = _each(results, lambda row: parse_review(row, shop_id))
-    return ReviewPage(count, tuple(reviews))
+    reviews, unreadable = _each(results, lambda row: parse_review(row, shop_id))
+    return ReviewPage(count, tuple(reviews), len(unreadable))
 
 
 def parse_review(row: dict[str, Any], shop_id: int) -> ReviewRecord:
@@ -305,7 +322,7 @@ def parse_review(row: dict[str, Any], shop_id: int) -> ReviewRecord:
     listing_id, buyer = read_integer(row, "listing_id"), read_integer(row, "buyer_user_id")
     created = read_integer(row, "create_timestamp")
     created = created if created is not None else read_integer(row, "created_timestamp")
-    transaction_id = read_integer(row, "transaction_id")
+    transaction_id = read_id(row, "transaction_id")
     if transaction_id is None:
         transaction_id = _stand_in(shop_id, listing_id, buyer, created)
     return ReviewRecord(
@@ -328,10 +345,10 @@ def parse_taxonomy(payload: Any) -> dict[int, TaxonomyNode]:
     waiting: list[tuple[Any, int | None]] = [(row, None) for row in results]
     while waiting:
         row, parent_id = waiting.pop()
-        if not isinstance(row, dict) or (node_id := read_integer(row, "id")) is None or node_id in nodes:
+        if not isinstance(row, dict) or (node_id := read_id(row, "id")) is None or node_id in nodes:
             continue
         children = [child for child in read_list(row, "children") if isinstance(child, dict)]
-        ids = tuple(child_id for child in children if (child_id := read_integer(child, "id")) is not None)
+        ids = tuple(child_id for child in children if (child_id := read_id(child, "id")) is not None)
         nodes[node_id] = TaxonomyNode(node_id, read_text(row, "name") or "", parent_id, ids)
         waiting += [(child, node_id) for child in children]
     return nodes
@@ -347,29 +364,31 @@ def parse_money(value: Any) -> Money:
 def parse_error(payload: Any) -> str:
     """Return what an error answer says, in one line; the two forms are an object and a list."""
     if isinstance(payload, dict):
-        return str(payload.get("error") or payload.get("error_description") or "no reason given")[:300]
-    if isinstance(payload, list):
-        reasons = (item.get("message", item) if isinstance(item, dict) else item for item in payload)
-        return "; ".join(map(str, reasons))[:300]
-    return "no reason given"
+        reasons = [payload.get("error") or payload.get("error_description")]
+    else:
+        reasons = payload if isinstance(payload, list) else [payload]
+        reasons = [item.get("message", item) if isinstance(item, dict) else item for item in reasons[:MOST_ROWS]]
+    words = "; ".join(_in_words(reason) for reason in reasons if reason is not None)
+    return one_line(words)[:MOST_ERROR].strip() or "no reason given"
 
 
 def parse_missing_ids(error: str) -> tuple[int, ...]:
     """Return the ids that a batch's 404 names as gone; none where it names none."""
     match = MISSING_IDS.search(error)
-    return tuple(int(part) for part in re.findall(r"[0-9]{1,18}", match.group(1))) if match else ()
+    return tuple(map(int, LISTING_ID.findall(match.group(1)))) if match else ()
 
 
 def _count_and_results(payload: Any) -> tuple[int | None, list[Any]]:
     if not isinstance(payload, dict) or not isinstance(payload.get("results"), list):
         raise Unreadable("the answer has no list of results")
     results: list[Any] = payload["results"]
-    count = read_integer(payload, "count")
-    return (count if count is not None and count >= 0 else None), results
+    return read_count(payload, "count"), results
 
 
 def _each(rows: list[Any], parse: Callable[[dict[str, Any]], Record]) -> tuple[list[Record], list[tuple[Any, str]]]:
     """Return the rows that parse, and each of the others with its reason."""
+    if len(rows) > MOST_ROWS:
+        raise Unreadable(f"{len(rows)} rows are more than any answer has")
     parsed, failures = [], []
     for row in rows:
         try:
@@ -382,8 +401,8 @@ def _each(rows: list[Any], parse: Callable[[dict[str, Any]], Record]) -> tuple[l
 
 
 def _identity(row: dict[str, Any], key: str) -> int:
-    value = read_integer(row, key)
-    if value is None or value <= 0:
+    value = read_id(row, key)
+    if value is None:
         raise Unreadable(f"{key} is missing or no id")
     return value
 
@@ -393,6 +412,13 @@ def _optional(value: Any, parse: Callable[[Any], Record]) -> Record | None:
         return parse(value) if value is not None else None
     except Unreadable:
         return None
+
+
+def _in_words(reason: Any) -> str:
+    try:
+        return reason if isinstance(reason, str) else repr(reason)
+    except (RecursionError, ValueError):  # nested too deep, or an integer of thousands of digits
+        return type(reason).__name__
 
 
 def _stand_in(*parts: int | None) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from sandbox import Fault, Sandbox, SandboxSettings
 from sandbox.faults import EFFECTS
 from sandbox.taxonomy import DESCENDANTS, FURNITURE
 from tests.rig import WEEK, Rig, SandboxWire, VirtualClock
-from tests.truth import COLLECTED_TABLES, differences, is_wanted
+from tests.truth import differences, is_wanted
 
 SMALL: dict[str, Any] = {"seed": 11, "listings": 230, "shops": 12, "reviews_per_shop": 40.0}
 DATA_ENDPOINTS = ("findAllListingsActive", "getListingsByListingIds", "getReviewsByShop", "getBuyerTaxonomyNodes")
@@ -70,21 +69,6 @@ def review_pages(sandbox: Sandbox) -> int:
     shops = {listing["shop_id"] for listing in wanted_in(sandbox)}
     quiet = {i for i in shops if not truth.shops[i]["review_count"] and truth.shops[i]["transaction_sold_count"] == 0}
     return sum(max(1, pages(written[shop_id])) for shop_id in shops - quiet)
-
-
-def contents(rig: Rig) -> dict[str, list[tuple[Any, ...]]]:
-    """Return everything that was collected, but when it was."""
-    told = {}
-    for table in COLLECTED_TABLES:
-        names = [row[1] for row in rig.rows(f"PRAGMA table_info({table})")]
-        kept = ", ".join(name for name in names if name != "snapshot_timestamp" and not name.endswith("_at"))
-        told[table] = sorted(rig.rows(f"SELECT {kept} FROM {table}"), key=repr)
-    return told
-
-
-def certificates(rig: Rig) -> list[tuple[Any, ...]]:
-    columns = "cycle, taxonomy_id, min_price, max_price, sort_order, status, reported_count, pages, distinct_rows"
-    return rig.rows(f"SELECT {columns}, repeats, passes, verdict FROM intervals ORDER BY id")
 
 
 def known_listings(rig: Rig) -> set[int]:
@@ -417,65 +401,3 @@ def test_the_next_cycle_begins_a_week_after_the_last_one_began(tmp_path: Path) -
     started = rig.rows("SELECT MIN(started_at) FROM intervals WHERE cycle = 3")[0][0]
     assert walked
     assert abs(parse_iso(started) - (began + 2 * WEEK)) < 60
-
-
-# Dying
-
-
-class Crash(BaseException):
-    """The process is gone."""
-
-
-@contextmanager
-def dying_at(number: int, real: Callable[[], Any], after_commit: bool) -> Iterator[Callable[[], Any]]:
-    """Give a transaction that dies at its n-th commit: just before it, or just after."""
-    commits = 0
-
-    @contextmanager
-    def transaction() -> Iterator[None]:
-        nonlocal commits
-        with real():
-            yield
-            commits += 1
-            if commits == number and not after_commit:
-                raise Crash
-        if commits == number and after_commit:
-            raise Crash
-
-    yield transaction
-
-
-def crawl_dying_at(home: Path, number: int, after_commit: bool) -> tuple[Rig, bool]:
-    """Crawl, die at the n-th commit, start anew and crawl to the end; return whether it got to die."""
-    rig = rig_on(home, listings=110, shops=3, reviews_per_shop=120.0)
-    engine = rig.start()
-    with dying_at(number, engine._transaction, after_commit) as transaction:
-        engine._transaction = transaction
-        try:
-            rig._observe_now = lambda position, outcome: rig.stop.ask("the test") if position.state == "SLEEP" else None
-            engine.run()
-            died = False
-        except Crash:
-            died = True
-        rig._observe_now = None
-    rig.run_cycle()
-    return rig, died
-
-
-@pytest.mark.parametrize("after_commit", [False, True], ids=["before the commit", "after the commit"])
-def test_whatever_commit_the_process_dies_at_the_end_is_as_if_it_had_not(tmp_path: Path, after_commit: bool) -> None:
-    calm, died = crawl_dying_at(tmp_path / "calm", 10_000, after_commit)
-    assert not died and differences(calm.rows, calm.sandbox) == []
-    expected = contents(calm)
-    number, deaths = 0, 0
-    while True:
-        number += 1
-        rig, died = crawl_dying_at(tmp_path / f"home-{number}", number, after_commit)
-        if not died:
-            break
-        deaths += 1
-        assert contents(rig) == expected
-        assert certificates(rig) == certificates(calm)
-        assert len(rig.sandbox.calls) <= len(calm.sandbox.calls) + (0 if after_commit else 1)
-        rig.close()
-    assert deaths > 10

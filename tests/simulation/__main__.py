@@ -53,7 +53,7 @@ def _simulate(months: Months, cycles: int, history: Path | None) -> bool:
 def _tell(months: Months, cycles: int, seconds: float) -> None:
     world, counts = months.world, months.counts
     days = (world.clock.true.now() - START) / DAY_SECONDS
-    print(f"seed {months.seed}: {cycles} cycles and a calm one, {days:.0f} days in {seconds:.1f} s")
+    print(f"seed {months.seed}: {cycles} cycles and two calm ones, {days:.0f} days in {seconds:.1f} s")
     print(f"  history    {len(months.history)} lines, SHA-256 {months.digest()}")
     endpoints = Counter(call.endpoint for call in world.sandbox.calls)
     print(f"  calls      {endpoints.total()}: " + _listed(endpoints))

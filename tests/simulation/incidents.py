@@ -45,17 +45,17 @@ def lid(world: World, chance: Random) -> str:
 def clock(world: World, chance: Random) -> str:
     """The computer's clock is set wrong, or right again."""
     if chance.random() < 0.5:
-        world.clock.set_right()
+        world.set_clock_right()
         return "set right"
     seconds = chance.choice((-3 * DAY_SECONDS, -HOUR, -90.0, -1.0, 1.0, 90.0, HOUR, 3 * DAY_SECONDS))
-    world.clock.jump(seconds)
+    world.jump(seconds)
     return f"{seconds:+.0f} s"
 
 
 def quota(world: World, chance: Random) -> str:
     """Etsy changes the key's limit for a day."""
     per_day = chance.choice((20, 60, 200, world.sandbox.settings.quota_per_day))
-    world.sandbox.limits.set_quota(per_day=per_day)
+    world.set_quota(per_day)
     return f"{per_day} calls a day"
 
 
@@ -85,6 +85,19 @@ def kill_file(world: World, chance: Random) -> str:
     return name
 
 
+def lock(world: World, chance: Random) -> str:
+    """Another program holds the database for minutes or hours."""
+    seconds = chance.choice((1.0, 90.0, 600.0, 3 * HOUR))
+    return f"for {seconds:.0f} s" if world.lock(seconds) else "locked already"
+
+
+def full(world: World, _: Random) -> str:
+    """The disk is full: the database can grow no more, until somebody has made room and starts the crawl again."""
+    pages = world.rig.rows("PRAGMA page_count")[0][0]
+    world.rig.rows(f"PRAGMA max_page_count = {pages}")
+    return f"at {pages} pages"
+
+
 def rush(world: World, chance: Random) -> str:
     """Much happens in the market at once."""
     moves = chance.randint(10, 60)
@@ -102,6 +115,8 @@ INCIDENTS: dict[str, tuple[int, Incident]] = {
     "breaks": (2, breaks),
     "kill file": (4, kill_file),
     "rush": (3, rush),
+    "lock": (2, lock),
+    "full": (2, full),
 }
 """How often each happens, compared with the others, and what does it."""
 
@@ -121,6 +136,6 @@ def calm(world: World) -> None:
     """Let nothing more happen to anybody."""
     world.stand_still()
     world.sandbox.faults.clear()
-    world.sandbox.limits.set_quota(per_day=world.sandbox.settings.quota_per_day)
-    world.clock.set_right()
+    world.set_quota(world.sandbox.settings.quota_per_day)
+    world.set_clock_right()
     mend(world)

@@ -28,6 +28,8 @@ class Life:
     def start(self, observe: Callable[[Position, Outcome | None], None]) -> Engine:
         """Return the engine of a new process; it raises Died where `death` says so, with everything rolled back."""
         engine = self.world.rig.start()
+        # SQLite would wait for a lock in real time; the crawl's own waiting comes after it, in the simulation's.
+        self.world.rig.rows("PRAGMA busy_timeout = 0")
         transaction = engine._transaction
 
         @contextmanager
@@ -51,6 +53,7 @@ class Life:
         lost = len(self.world.sandbox.calls) - written
         wrong = lost - self.world.lost_calls > pending
         self.world.lost_calls = lost
+        self.world.doubt()
         return f"the death {place} lost the count of {lost} calls, {pending} were not stored" if wrong else None
 
     def _before_call(self) -> None:

@@ -28,14 +28,13 @@ from sandbox import Fault
 from tests.simulation import incidents
 from tests.simulation.counts import note_count
 from tests.simulation.ending import wrong_at_the_end
-from tests.simulation.invariants import broken, over_limits, unstored
+from tests.simulation.invariants import broken, unstored
 from tests.simulation.life import DEATHS, Died, Life
-from tests.simulation.world import World
+from tests.simulation.world import WAKE_SECONDS, World
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "25"))
 STEPS_OF_AN_EXAMPLE = 30
 MOST_STEPS_TO_THE_END = 3_000
-WAKE_SECONDS = 40.0
 MARKET = {"listings": 110, "shops": 5, "reviews_per_shop": 30.0, "cap": 100}
 SECONDS = st.sampled_from([0.5, 60.0, 3_600.0, DAY_SECONDS, 9 * DAY_SECONDS])
 
@@ -45,6 +44,11 @@ MEMORY = Path("/dev/shm")
 
 class Enough(BaseException):
     """The process is left alone for a while, after a step and all that belongs to it."""
+
+
+def require(wrong: list[str]) -> None:
+    """Fail with the words where there are any."""
+    assert not wrong, "\n".join(wrong[:8])
 
 
 class CrawlMachine(RuleBasedStateMachine):
@@ -89,6 +93,7 @@ class CrawlMachine(RuleBasedStateMachine):
         assert self._engine is not None
         path = self.world.rig.home.root / name
         path.touch()
+        self._left = 1
         self._engine.run()
         self.world.rig.stop.obeyed()
         assert not path.exists()
@@ -119,7 +124,7 @@ class CrawlMachine(RuleBasedStateMachine):
 
     @rule(per_day=st.sampled_from([5, 30, 5_000]))
     def quota(self, per_day: int) -> None:
-        self.world.sandbox.limits.set_quota(per_day=per_day)
+        self.world.set_quota(per_day)
 
     @rule(times=st.sampled_from([1, 5, 40]))
     def market_moves(self, times: int) -> None:
@@ -137,11 +142,11 @@ class CrawlMachine(RuleBasedStateMachine):
 
     @rule(seconds=SECONDS, back=st.booleans())
     def clock_jumps(self, seconds: float, back: bool) -> None:
-        self.world.clock.jump(-seconds if back else seconds)
+        self.world.jump(-seconds if back else seconds)
 
     @rule()
     def clock_is_set_right(self) -> None:
-        self.world.clock.set_right()
+        self.world.set_clock_right()
 
     # What the owner does
 
@@ -162,17 +167,14 @@ class CrawlMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_holds(self) -> None:
-        assert self._wrong == []
-        assert broken(self.world) == []
+        require([*self._wrong, *broken(self.world)])
 
     def teardown(self) -> None:
         """In peace the crawl comes to its end, and what it has is true."""
         try:
             incidents.calm(self.world)
             self._settle()
-            assert wrong_at_the_end(self.world) == []
-            # Turning the limit down and up within a day is the one way to more calls than it allows.
-            assert over_limits(self.world.sandbox.calls, 5, 5_000) == []
+            require(wrong_at_the_end(self.world))
         finally:
             self.world.rig.close()
             shutil.rmtree(self._folder)
@@ -204,8 +206,8 @@ class CrawlMachine(RuleBasedStateMachine):
             self._start()
 
     def _settle(self) -> None:
-        """Crawl to the end of the cycle under way and through one more."""
-        last = self._position()["cycle"] + 1
+        """Crawl to the end of the cycle under way and through two more: in the first, much may still be fresh."""
+        last = self._position()["cycle"] + 2
         for _ in range(MOST_STEPS_TO_THE_END):
             position = self._position()
             if position["state"] == "SLEEP" and position["cycle"] >= last and position["cursor"]["reason"] == "cycle":

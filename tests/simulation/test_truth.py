@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from crawler.outcome import Outcome, Position
 from sandbox.world import ACTIVE
 from tests.rig import WEEK
 from tests.simulation.truths import Truths, untrue
@@ -14,26 +13,10 @@ from tests.simulation.world import World
 from tests.truth import differences
 
 
-def crawl(world: World, cycle: int) -> None:
-    """Crawl until this cycle's sleep."""
-    engine = world.rig.start()
-
-    def observe(position: Position, outcome: Outcome | None) -> None:
-        world.watch(position, outcome)
-        if position.state == "SLEEP" and position.cycle >= cycle:
-            world.rig.stop.ask("the test")
-        elif position.state == "SLEEP":
-            world.clock.advance(WEEK - 3600.0)
-
-    world.rig._observe_now = observe
-    engine.run()
-    world.rig._observe_now = None
-
-
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_of_a_market_that_stands_still_the_data_set_is_the_truth_exactly(tmp_path: Path, seed: int) -> None:
     world = World(tmp_path / "home", seed, listings=420, shops=30)
-    crawl(world, 1)
+    world.crawl_until("SLEEP", 1)
     assert differences(world.rig.rows, world.sandbox) == []
 
 
@@ -43,7 +26,7 @@ def test_of_a_moving_market_every_row_was_true_at_some_moment_of_its_cycle(tmp_p
     world = World(tmp_path / "home", seed, listings=420, shops=30)
     moved = world.wire.after = lambda: world.move(2)
     for cycle in (1, 2, 3):
-        crawl(world, cycle)
+        world.crawl_until("SLEEP", cycle)
         wrong = untrue(world.rig.rows, world.truths, world.window)
         assert wrong == []
         world.wire.after = lambda: None
@@ -56,7 +39,7 @@ def test_of_a_moving_market_every_row_was_true_at_some_moment_of_its_cycle(tmp_p
 def test_a_row_that_was_true_only_before_the_cycle_is_told_apart(tmp_path: Path) -> None:
     """The check can fail: of a listing that was sold before the cycle began, a row may not say that it is active."""
     world = World(tmp_path / "home", 1)
-    crawl(world, 1)
+    world.crawl_until("SLEEP", 1)
     listing_id = world.rig.rows("SELECT MIN(listing_id) FROM listings_dynamic WHERE state = 'active'")[0][0]
     listing = world.sandbox.market.listings[listing_id]
     world.clock.advance(WEEK / 2)
@@ -64,7 +47,7 @@ def test_a_row_that_was_true_only_before_the_cycle_is_told_apart(tmp_path: Path)
     world.sandbox.market.changed(listing, 0)
     world.truths.note(world.clock.now())
     world.clock.advance(WEEK / 2)
-    crawl(world, 2)
+    world.crawl_until("SLEEP", 2)
     assert untrue(world.rig.rows, world.truths, world.window) == []
     world.rig.rows("UPDATE listings_dynamic SET state = 'active' WHERE listing_id = ?", listing_id)
     assert [words.split(" at ")[0] for words in untrue(world.rig.rows, world.truths, world.window)] == [

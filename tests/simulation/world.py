@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sqlite3
 from bisect import bisect_right
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +14,8 @@ from sandbox import Sandbox, SandboxSettings
 from tests.rig import START, Rig, SandboxWire, VirtualClock
 from tests.simulation.truths import Truths
 
+WAKE_SECONDS = 40.0  # a sleep looks at the clock every 30 s
+MOST_STEPS = 1_000
 MARKET: dict[str, Any] = {"listings": 160, "shops": 9, "reviews_per_shop": 25.0, "cap": 100}
 
 
@@ -22,6 +26,13 @@ class Begun(NamedTuple):
     cycle: int
 
 
+class Limit(NamedTuple):
+    """The calls that a day allows from a moment on."""
+
+    at: float
+    per_day: int
+
+
 class World:
     """One market, one computer, one crawl; `moves_per_day` things happen in the market by day, 0 for none.
 
@@ -30,8 +41,14 @@ class World:
 
     def __init__(self, home: Path, seed: int, moves_per_day: float = 0.0, **market: Any) -> None:
         self.clock = VirtualClock()
+        self.limits: list[Limit] = []
+        """The day's limits, and from which moment of the monotonic time on each was in force."""
+        self.doubts: list[float] = []
+        """Moments at which the crawl lost what it knew of the day."""
         self.lost_calls = 0
         """How many calls nobody has written down, since the process died that had made them."""
+        self._lock: sqlite3.Connection | None = None
+        self._unlock_at = 0.0
         self._seconds = DAY_SECONDS / moves_per_day if moves_per_day else float("inf")
         self._next_move_at = START + self._seconds
         move_seconds = int(self._seconds) if moves_per_day else 60
@@ -39,6 +56,7 @@ class World:
         self.sandbox = Sandbox(SandboxSettings(**settings), clock=self.clock.true)
         self.rig = Rig(home, self.sandbox, self.clock)
         self.wire = self.rig.wire = SandboxWire(self.sandbox, self.clock)
+        self.set_quota(self.sandbox.settings.quota_per_day)
         self.truths = Truths(self.sandbox)
         self.cycles: list[Begun] = [Begun(START, 1)]
         self.clock.true.passed = self._pass
@@ -49,9 +67,59 @@ class World:
             self.sandbox.move()
         self.truths.note(self.clock.true.now())
 
+    def set_quota(self, per_day: int) -> None:
+        """Change the day's limit."""
+        self.sandbox.limits.set_quota(per_day=per_day)
+        self.limits.append(Limit(self.clock.true.monotonic(), per_day))
+
+    def doubt(self) -> None:
+        """Note that the crawl has just lost what it knew of the day."""
+        self.doubts.append(self.clock.true.monotonic())
+
+    def jump(self, seconds: float) -> None:
+        """Set the computer's clock wrong."""
+        self.clock.jump(seconds)
+        self.doubt()
+
+    def set_clock_right(self) -> None:
+        """Set the computer's clock right."""
+        self.clock.set_right()
+        self.doubt()
+
+    def lock(self, seconds: float) -> bool:
+        """Hold the database as another program would, for so long; return False where that is so already."""
+        if self._lock is not None:
+            return False
+        self._lock = sqlite3.connect(self.rig.home.data / "etsy_data.db", isolation_level=None)
+        self._lock.execute("BEGIN IMMEDIATE")
+        self._unlock_at = self.clock.true.now() + seconds
+        return True
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether another program holds the database."""
+        return self._lock is not None
+
     def stand_still(self) -> None:
         """Let nothing happen any more."""
         self._next_move_at = float("inf")
+
+    def crawl_until(self, state: str, cycle: int, reason: str = "cycle") -> None:
+        """Be one process until the machine is there; sleeps are slept as long as they last by the computer's clock."""
+        engine = self.rig.start()
+        steps = itertools.count()
+
+        def observe(position: Position, outcome: Outcome | None) -> None:
+            self.watch(position, outcome)
+            if position.state == state and position.cycle >= cycle and position.cursor.get("reason", reason) == reason:
+                self.rig.stop.ask("the test")
+            elif position.state == "SLEEP":
+                self.clock.advance_to(parse_iso(str(position.cursor["until"])) - WAKE_SECONDS)
+            assert next(steps) < MOST_STEPS, f"no end in sight: {position}"
+
+        self.rig._observe_now = observe
+        engine.run()
+        self.rig._observe_now = None
 
     def watch(self, position: Position, _: Outcome | None) -> None:
         """Note when a cycle begins."""
@@ -69,6 +137,12 @@ class World:
         return starts[max(0, bisect_right(starts, moment + 1.0) - 1)], moment + 1.0
 
     def _pass(self) -> None:
+        if self._lock is not None and self.clock.true.now() >= self._unlock_at:
+            self._lock.close()
+            self._lock = None
+        moves = 0
         while self.clock.true.now() >= self._next_move_at:
             self._next_move_at += self._seconds
-            self.move()
+            moves += 1
+        if moves:  # nobody has looked between two of them
+            self.move(moves)

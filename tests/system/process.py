@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from sandbox import Sandbox, SandboxServer
 from sandbox.answer import Call
-from tests.truth import COLLECTED_TABLES
+from tests.truth import COLLECTED_TABLES, differences
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYSTRING, SECRET = "kq7w2zp9mh4x", "vt3r8ybn6d"
@@ -52,6 +53,7 @@ class Crawler:
             "ETSY_SHARED_SECRET": SECRET,
             **settings,
         }
+        self.program = [sys.executable, "run.py"]
         self.process: subprocess.Popen[bytes] | None = None
         self.lives = 0
         self.data.mkdir(parents=True, exist_ok=True)
@@ -89,16 +91,19 @@ class Crawler:
         self.process = self.spawn(*arguments)
         return self.process
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a process, whatever else runs on the home; `start` is what most tests want."""
+    def spawn(self, *arguments: str, shown: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a process, whatever else runs on the home; `start` is what most tests want.
+
+        `shown` is the descriptor to which it prints, where that is no file.
+        """
         self.lives += 1
         with self._output_path(self.lives).open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "run.py", *arguments],
+                [*self.program, *arguments],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output if shown is None else shown,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C at the tests is not one at the crawler
             )
@@ -117,12 +122,24 @@ class Crawler:
             check=False,
         )
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process, which must be alive."""
+        assert self.process is not None and self.process.poll() is None, f"it has ended:\n{self.output}"
+        self.process.send_signal(number)
+
     def kill(self) -> None:
         """Kill the process as a power cut would; it must have been alive."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        status = self.process.wait(STOP_SECONDS)
+        status = self.kill_if_alive()
         assert status == -signal.SIGKILL, f"it had ended before the kill, with {status}:\n{self.output}"
+
+    def kill_if_alive(self, group: bool = False) -> int:
+        """Kill the process, or its whole group; return the exit status, its own where it had ended before."""
+        assert self.process is not None
+        if group and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.send_signal(signal.SIGKILL)
+        return self.process.wait(STOP_SECONDS)
 
     def stop(self) -> int:
         """Stop it with a KILL file and return the exit status."""
@@ -224,6 +241,29 @@ def content(crawler: Crawler) -> dict[str, list[tuple[Any, ...]]]:
         assert columns, f"there is no table {table}"
         found[table] = sorted(crawler.rows(f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
     return found
+
+
+def assert_same_end(whole: Crawler, other: Crawler) -> None:
+    """Hold the other crawl's data set against the market and, row for row, against that of the crawl left alone."""
+    wrong = differences(other.rows, other.sandbox)
+    assert wrong == [], f"{len(wrong)} differences from the market, such as {wrong[:3]}"
+    assert_sound(other)
+    got = content(other)
+    for table, rows in content(whole).items():
+        missing, extra = Counter(rows), Counter(got[table])
+        missing.subtract(got[table])
+        extra.subtract(rows)
+        assert got[table] == rows, (
+            f"{table} is not what a crawl left alone makes of it: "
+            f"it lacks {list(+missing)[:3]}, and should not have {list(+extra)[:3]}"
+        )
+
+
+def assert_sound(crawler: Crawler) -> None:
+    """Have SQLite look through the whole database file."""
+    for check, well in (("integrity_check", [("ok",)]), ("foreign_key_check", [])):
+        found = crawler.rows(f"PRAGMA {check}")
+        assert found == well, f"{check}: {found[:3]}"
 
 
 def snapshot(crawler: Crawler) -> dict[str, list[Any]]:

@@ -1,17 +1,14 @@
-"""Wrong settings, damaged files, a database that cannot be used, a full disk: words, exit 2, nothing spoilt."""
+"""Wrong settings, damaged files, a database that cannot be used: words, exit 2, nothing spoilt."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.system.conftest import TINY, Build
-from tests.system.process import FAST, KEYSTRING, SECRET, Crawler, snapshot
+from tests.system.process import KEYSTRING, SECRET, Crawler, snapshot
 from tests.truth import differences
 
 
@@ -138,91 +135,3 @@ def test_a_dump_made_before_puts_a_spoilt_position_right(copy: Crawler) -> None:
     assert copy.position() == position
     copy.crawl_to_sleep()
     assert differences(copy.rows, copy.sandbox) == []
-
-
-# Disks
-
-
-class Disk:
-    """A small disk of its own in memory."""
-
-    def __init__(self, path: Path, size: str) -> None:
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        self._command("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path))
-
-    def change(self, option: str) -> None:
-        self._command("mount", "-o", f"remount,{option}", str(self.path))
-
-    def close(self) -> None:
-        self._command("umount", "-l", str(self.path))
-
-    def _command(self, *arguments: str) -> None:
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise OSError(done.stderr.strip())
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[str], Disk]]:
-    disks: list[Disk] = []
-
-    def mount(size: str) -> Disk:
-        if not hasattr(os, "geteuid") or os.geteuid() != 0:
-            pytest.skip("mounting a small disk needs root")
-        try:
-            disks.append(Disk(tmp_path / "crawl" / "home", size))
-        except OSError as error:
-            pytest.skip(f"a small disk cannot be mounted here: {error}")
-        return disks[-1]
-
-    yield mount
-    for mounted in disks:
-        mounted.close()
-
-
-LARGE = {"listings": 600, "shops": 15, "reviews_per_shop": 60.0}
-
-
-@pytest.mark.parametrize("size", ["1m", "2m"])
-def test_a_full_disk_ends_with_2_and_words_and_with_room_again_the_crawl_goes_on(
-    build: Build, disk: Callable[[str], Disk], size: str
-) -> None:
-    crawler = build(market=LARGE)
-    small = disk(size)
-    crawler.data.mkdir(parents=True)
-    crawler.allow(FAST)
-    crawler.start()
-    assert crawler.wait_for_end(60) == 2, crawler.output
-    assert "Free some space" in " ".join(crawler.output.split())
-    assert "Traceback" not in crawler.output
-    calls, before = len(crawler.sandbox.calls), crawler.position()
-    crawler.start()
-    assert crawler.wait_for_end(60) == 2, "started on a disk that is still full"
-    assert crawler.position() == before
-    small.change("size=64m")
-    crawler.crawl_to_sleep()
-    assert differences(crawler.rows, crawler.sandbox) == []
-    assert [row[0] for row in crawler.rows("PRAGMA integrity_check")] == ["ok"]
-    assert calls > 0
-
-
-def test_a_home_that_may_not_be_written_ends_with_2_and_words(build: Build, disk: Callable[[str], Disk]) -> None:
-    crawler = build(market=TINY)
-    mounted = disk("16m")
-    crawler.data.mkdir(parents=True)
-    crawler.allow(FAST)
-    mounted.change("ro")
-    assert_refused(crawler, str(crawler.home), "writable")
-
-
-def test_a_home_on_a_read_only_disk_can_still_be_looked_at(build: Build, disk: Callable[[str], Disk]) -> None:
-    crawler = build(market=TINY)
-    mounted = disk("16m")
-    crawler.data.mkdir(parents=True)
-    crawler.allow(FAST)
-    crawler.crawl_to_sleep()
-    mounted.change("ro")
-    done = crawler.run("status")
-    assert done.returncode == 0, done.stderr
-    assert "SLEEP" in done.stdout

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import random
 import signal
 import subprocess
 import threading
@@ -14,59 +12,51 @@ from itertools import pairwise
 
 import pytest
 
+from tests.simulation.counts import note_count
 from tests.system.conftest import TINY, Build
-from tests.system.process import BATCH, SEARCH, START_SECONDS, Crawler, content, place, place_of
+from tests.system.process import BATCH, SEARCH, START_SECONDS, Crawler, assert_same_end, place, place_of
+from tests.system.reaper import DEATHS, TORTURE, assert_nothing_lost, chance, crawl_and_die, note, wait_for_more_calls
 from tests.truth import differences
 
-KILLS = int(os.environ.get("TORTURE_KILLS", "8"))
-MARKET = {"listings": 900, "reviews_per_shop": 60.0, "cap": 200}
-"""Large enough for each state to make several calls; the low cap makes it split intervals too."""
-LONGEST_DELAY = 0.03  # about three steps: so a kill comes before, in and after the transaction
-
-
-def kill_at_random(crawler: Crawler, kills: int, seed: int, calls: int) -> None:
-    """Crawl to the sleep with so many kills, each a moment after a call that chance chose."""
-    chance = random.Random(seed)
-    moments = sorted(chance.randrange(1, calls) for _ in range(kills))
-    for moment in moments:
-        crawler.start()
-        seen = len(crawler.sandbox.calls)
-        crawler.wait_for_calls(max(moment, seen + 1))
-        threading.Event().wait(chance.uniform(0.0, LONGEST_DELAY))
-        crawler.kill()
-    crawler.crawl_to_sleep()
+SLOW_DEATHS = 12 if TORTURE else 2
+WINDOW = 6  # calls under way at most
+KILLS_MET = {"after_a_call": 50, "at_any_time": 20, "while_opening": 15, "in_a_stop": 12, "in_a_rotation": 3}
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_rows_of_an_unkilled_crawl(build: Build) -> None:
-    """Every table is the same row for row, it is the market's truth, and a kill costs at most one call."""
-    whole, killed = build("whole", MARKET), build("killed", MARKET)
-    whole.crawl_to_sleep()
-    kill_at_random(killed, KILLS, seed=20261120, calls=len(whole.sandbox.calls) - 10)
-    assert killed.lives == KILLS + 1
-    assert differences(killed.rows, killed.sandbox) == []
-    expected, got = content(whole), content(killed)
-    for table, rows in expected.items():
-        assert got[table] == rows, f"{table} is not what an unkilled crawl makes of it"
-    assert len(killed.sandbox.calls) <= len(whole.sandbox.calls) + KILLS
-    counted = killed.rows("SELECT SUM(request_count) FROM api_usage")[0][0]
-    assert len(killed.sandbox.calls) - KILLS <= counted <= len(killed.sandbox.calls)
-    assert killed.position()["cursor"]["reason"] == "cycle"
+    """In every state, while it starts, sleeps and stops; the pictures that come beside it are all there, once."""
+    with chance("kills") as rng:
+
+        def kill(crawler: Crawler) -> bool:
+            return crawler.kill_if_alive(group=rng.random() < 0.5) == -signal.SIGKILL
+
+        whole, killed, reaper = crawl_and_die(build, rng, DEATHS, KILLS_MET, kill)
+        note("SIGKILL", whole, killed, reaper)
+        assert_nothing_lost(whole, killed, reaper, DEATHS)
 
 
 @pytest.mark.slow
-def test_a_slow_server_is_called_ahead_and_a_kill_costs_at_most_the_window(build: Build) -> None:
-    """At 0.4 s of latency up to six calls are under way; a kill loses no more than these."""
-    market = {"listings": 300, "shops": 5, "latency_seconds": 0.4}
-    whole, killed = build("whole", {**market, "latency_seconds": 0.0}), build("killed", market)
+def test_a_slow_server_is_called_ahead_and_a_kill_or_stop_costs_at_most_the_window(build: Build) -> None:
+    """At 0.4 s of latency up to six calls are under way; a death loses no more than these and the one at hand."""
+    market = {"listings": 2500 if TORTURE else 300, "shops": 20 if TORTURE else 5, "latency_seconds": 0.4}
+    whole, died = build("whole", {**market, "latency_seconds": 0.0}), build("died", market)
     whole.crawl_to_sleep()
-    kills = 2
-    kill_at_random(killed, kills, seed=7, calls=len(whole.sandbox.calls) - 10)
-    assert differences(killed.rows, killed.sandbox) == []
-    expected, got = content(whole), content(killed)
-    for table in ("listings", "listings_dynamic", "shops", "shops_dynamic", "reviews", "image_status"):
-        assert got[table] == expected[table], f"{table} is not what an unkilled crawl makes of it"
-    assert len(killed.sandbox.calls) <= len(whole.sandbox.calls) + 7 * kills
+    with chance("slow server") as rng:
+        for number in range(SLOW_DEATHS):
+            died.start()
+            wait_for_more_calls(died, rng.randrange(1, 10))
+            threading.Event().wait(rng.uniform(0.0, 0.4))
+            if number % 2:
+                died.send(signal.SIGTERM)
+                assert died.wait_for_end() == 0, died.output
+            else:
+                died.kill()
+        died.crawl_to_sleep()
+        assert_same_end(whole, died)
+        lost = len(died.sandbox.calls) - len(whole.sandbox.calls)
+        assert lost <= (WINDOW + 1) * SLOW_DEATHS
+        note_count("slow server", f"{SLOW_DEATHS} deaths, {lost} calls lost of {len(died.sandbox.calls)}")
 
 
 def test_killed_while_it_sets_up_the_database_it_sets_it_up_at_the_next_start(build: Build) -> None:

@@ -59,6 +59,7 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        root.mkdir(exist_ok=True)
         self.layout = Layout(root / "images")
         self.stop = Stop(VirtualClock(), (root / "KILL",))
         self.database = self.open()

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from peewee import Database
 
 from crawler import checkpoint
+from crawler.api.quota import Quota
 from crawler.freshness import Cycle
 from crawler.outcome import Position
 from crawler.store import state
-from models import CRAWLER_MODELS, MIGRATIONS, SyncState
+from models import CRAWLER_MODELS, MIGRATIONS, Interval, SyncState
 from runtime.database import open_database
 from runtime.errors import UserMistake
 from tests.rig import Rig
@@ -55,7 +56,9 @@ def test_a_cycle_is_written_and_read_back(database: Database) -> None:
     assert checkpoint.load_cycle() == Cycle(4, 1_794_000_000.0)
 
 
-cursors = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False))
+unknown = st.text().filter(lambda name: not any(name in known for known in checkpoint.CURSORS.values()))
+"""Names that no state's cursor knows, and so may hold anything."""
+cursors = st.dictionaries(unknown, st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False))
 
 
 @given(st.sampled_from(["TAXONOMY", "BACKFILL", "VERIFY", "REVIEWS", "SLEEP"]), cursors, st.integers(1, 10**6))
@@ -104,7 +107,19 @@ def test_a_damaged_position_of_a_dump_is_told_as_a_value_error(kind: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "value", [None, [], {}, {"number": "x", "started_at": AT}, {"number": 1}, {"number": 1, "started_at": "soon"}]
+    "value",
+    [
+        None,
+        [],
+        {},
+        {"number": "x", "started_at": AT},
+        {"number": 1},
+        {"number": 1, "started_at": "soon"},
+        {"number": 0, "started_at": AT},
+        {"number": 10**30, "started_at": AT},
+        {"number": float("inf"), "started_at": AT},
+        {"number": 1, "started_at": "9999-12-31T23:59:59Z"},
+    ],
 )
 def test_a_damaged_cycle_is_refused(database: Database, value: Any) -> None:
     state.save("cycle", value)
@@ -122,10 +137,60 @@ CURSORS: list[tuple[str, str, Any]] = [
     ("TAXONOMY", "no cursor of it", {"shop_id": 4}),
     ("TAXONOMY", "an offset below 0", {**GOOD["cursor"], "offset": -100}),
     ("TAXONOMY", "an interval that is not in the plan", {**GOOD["cursor"], "interval_id": 99}),
+    ("TAXONOMY", "a number that no database takes", {**GOOD["cursor"], "interval_id": 10**30}),
+    ("TAXONOMY", "a price that is none", {**GOOD["cursor"], "min_price": 1e300}),
+    ("TAXONOMY", "a count in words", {**GOOD["cursor"], "count": "many"}),
+    ("BACKFILL", "repairs in words", {"repairs": "two"}),
+    ("VERIFY", "repairs in words", {"repairs": "two"}),
+    ("VERIFY", "gaps that are none", {"gaps": {"listing_due": "many"}}),
     ("REVIEWS", "a shop in words", {"shop_id": "four"}),
     ("REVIEWS", "an offset below 0", {"shop_id": 4, "offset": -1}),
     *(("SLEEP", what, cursor) for what, cursor in SLEEPS.items()),
 ]
+
+
+def test_where_a_crawl_was_begun_a_position_that_is_gone_is_no_new_beginning(database: Database) -> None:
+    checkpoint.save_cycle(Cycle(4, 1_794_000_000.0))
+    with pytest.raises(UserMistake, match="there is none, though a crawl was begun"):
+        checkpoint.load_position()
+    SyncState.delete().execute()
+    assert checkpoint.load_position() is None
+    Interval.create(cycle=1, taxonomy_id=967, min_price=0.0)
+    with pytest.raises(UserMistake):
+        checkpoint.load_position()
+
+
+SOUND: dict[str, Any] = {
+    "taxonomy": {
+        "nodes": [{"id": 967, "name": "Furniture", "parent_id": None, "children_ids": [968]}],
+        "other_ids": [1],
+        "roots": [967],
+        "at": AT,
+    },
+    "search_cap": 12_000,
+    "quota": Quota(5_000, 4_000, 1_794_000_000.0).as_json(),
+    "trouble": {"error": "x", "at": AT, "attempts": 1},
+    "audit": {"finished_at": AT, "in_sync": True, "gaps": {}},
+    "pictures": {"at": AT, "per_second": 2.5, "held": ""},
+}
+
+
+def test_every_form_of_knowledge_takes_what_the_program_writes(database: Database) -> None:
+    assert SOUND.keys() == state.KNOWLEDGE.keys()
+    for key, value in SOUND.items():
+        assert state.load_known(key) is None
+        state.save(key, value)
+        assert state.load_known(key) == value
+    assert state.rubbish_keys() == []
+
+
+@pytest.mark.parametrize("key", SOUND)
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", "NaN", '"x"', "-1", "1" * 30, "[" * 100_000])
+def test_knowledge_that_makes_no_sense_is_as_none_and_is_forgotten(database: Database, key: str, text: str) -> None:
+    SyncState.create(key=key, value=text)
+    assert state.load_known(key) is None
+    assert state.rubbish_keys() == [key] == state.forget_rubbish()
+    assert SyncState.select().count() == 0
 
 
 @pytest.mark.parametrize(("name", "what", "cursor"), CURSORS, ids=[f"{name}: {what}" for name, what, _ in CURSORS])

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime.clock import EARLIEST
 from runtime.errors import AlreadyRunning, OperatorNeeded
-from runtime.instance import describe_owner, is_running, single_instance
+from runtime.instance import at_work_on, describe_owner, is_running, single_instance
+from runtime.settings import Home
 from tests.rig import VirtualClock
 
 ROOT = Path(__file__).parents[2]
@@ -81,3 +83,33 @@ def test_a_folder_that_cannot_be_made_is_told_to_the_operator(tmp_path: Path) ->
     (tmp_path / "data").write_text("no folder")
     with pytest.raises(OperatorNeeded), single_instance(tmp_path / "data" / "crawler.lock", VirtualClock()):
         pass
+
+
+@pytest.mark.parametrize("year_seconds", [0.0, 1_000_000_000.0, EARLIEST - 1])
+def test_nothing_begins_while_the_clock_says_what_cannot_be(tmp_path: Path, year_seconds: float) -> None:
+    home = Home(tmp_path)
+    clock = VirtualClock(year_seconds)
+    with pytest.raises(OperatorNeeded, match="clock says") as refused, at_work_on(home, home.lock, clock):
+        pass
+    assert "Set the clock" in refused.value.advice
+    assert list(tmp_path.iterdir()) == []
+    with at_work_on(home, home.lock, VirtualClock(EARLIEST)):
+        assert is_running(home.lock)
+
+
+def test_a_home_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with pytest.raises(OperatorNeeded, match="No such file") as refused, at_work_on(home, home.lock, VirtualClock()):
+        pass
+    assert "is its disk mounted?" in refused.value.advice
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_deaths_left_half_written_is_removed_at_the_start(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for folder in (home.data, home.checkpoints):
+        folder.mkdir(parents=True)
+        (folder / ".file.json.abcd_123").touch()
+        os.utime(folder / ".file.json.abcd_123", (0, 0))
+    with at_work_on(home, home.lock, VirtualClock()):
+        assert not list(tmp_path.rglob(".file*"))

@@ -58,7 +58,33 @@ def test_the_home_s_own_files_are_read_where_it_is_elsewhere(tmp_path: Path) -> 
 
 
 def test_a_relative_home_lies_below_the_program(tmp_path: Path) -> None:
+    (tmp_path / "market").mkdir()
     assert load_settings(tmp_path, {"CRAWLER_HOME": "market"}).crawler_home == tmp_path / "market"
+
+
+@pytest.mark.parametrize("where", ["environment", "dotenv"])
+def test_a_home_that_is_not_there_is_refused_and_not_made(tmp_path: Path, where: str) -> None:
+    """Its disk may not be mounted."""
+    home = tmp_path / "disk" / "home"
+    if where == "dotenv":
+        (tmp_path / ".env").write_text(f"CRAWLER_HOME={home}\n")
+    told = words(tmp_path, **({"CRAWLER_HOME": str(home)} if where == "environment" else {}))
+    assert told.startswith(f"CRAWLER_HOME is {home}, and there is no such folder. Is its disk mounted?")
+    assert not home.parent.exists()
+
+
+def test_a_home_shows_by_its_files_that_it_was_crawled(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert home.traces() == []
+    pictures = home.images / "imagedownload"
+    for path in (home.data / "qps_config.json", home.checkpoints / "README.md", pictures / "README.md"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert home.traces() == [], "these are there before the first start"
+    (home.data / "furniture_taxonomy_ids.json").touch()
+    (home.checkpoints / "state-20261120T150405Z.json").touch()
+    (pictures / "007").mkdir()
+    assert home.traces() == [home.data / "furniture_taxonomy_ids.json", home.checkpoints, pictures]
 
 
 @pytest.mark.parametrize(

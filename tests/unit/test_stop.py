@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runtime.clock import SystemClock
-from runtime.errors import Stopped
+from runtime.errors import OperatorNeeded, Stopped
 from runtime.stop import Stop
 from tests.rig import VirtualClock
 
@@ -73,6 +73,46 @@ def test_a_kill_file_that_cannot_be_removed_is_told_not_fatal(tmp_path: Path, ca
     (tmp_path / "KILL" / "inside").touch()
     stop_in(tmp_path).obeyed()
     assert "remove it by hand" in caplog.text
+
+
+def test_an_old_kill_file_that_cannot_be_removed_refuses_the_start(tmp_path: Path) -> None:
+    """Left there it would stop this start, and each that follows, at once."""
+    (tmp_path / "KILL" / "inside").mkdir(parents=True)
+    with pytest.raises(OperatorNeeded, match="cannot be removed") as refused:
+        stop_in(tmp_path).clear_old_files()
+    assert "Remove it by hand" in refused.value.advice
+
+
+@pytest.mark.parametrize("target", ["nowhere", "data"])
+def test_a_link_is_a_kill_file_too_and_only_the_link_is_removed(tmp_path: Path, target: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "KILL").symlink_to(target)
+    stop = stop_in(tmp_path)
+    assert stop.requested()
+    stop.obeyed()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    (tmp_path / "KILL").symlink_to(target)
+    stop_in(tmp_path).clear_old_files()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_file_that_is_needed_and_goes_is_told_to_whoever_waits(tmp_path: Path) -> None:
+    """To a stop below it too; not before it is gone, and again as long as it is."""
+    needed = tmp_path / "data"
+    needed.mkdir()
+    parent, child = family(tmp_path)
+    parent.need(needed)
+    for stop in (parent, child):
+        stop.pause(5.0)
+    needed.rename(tmp_path / "elsewhere")
+    for stop in (parent, child, parent):
+        parent.clock.wait(threading.Event(), 5.0)
+        with pytest.raises(OperatorNeeded, match=f"{needed} is not there any more") as gone:
+            stop.pause(1.0)
+        assert "Is its disk mounted?" in gone.value.advice
+    (tmp_path / "elsewhere").rename(needed)
+    parent.clock.wait(threading.Event(), 5.0)
+    child.pause(5.0)
 
 
 def test_the_first_reason_is_the_one_that_is_told(tmp_path: Path) -> None:
