@@ -80,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in ELSEWHERE:
         return ELSEWHERE[arguments[0]][1](arguments[1:])
     given = _parser().parse_args(arguments)
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    # No markup: what a server says and how folders are named may have brackets in it.
+    console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     try:
         settings = load_settings(ROOT)
         if given.command is None:

@@ -41,9 +41,14 @@ def read_batch(context: Context, listing_ids: Sequence[int], wanted_anyway: bool
         return halved(listing_ids)
     except ItemTrouble as trouble:
         return give_up(context, listing_ids, str(trouble))
+    # An answer may hold what nobody asked for; with nothing of what was, the same batch would be asked for ever.
+    batch = ListingBatch(
+        tuple(record for record in batch.listings if record.listing_id in listing_ids),
+        {listing_id: why for listing_id, why in batch.unreadable.items() if listing_id in listing_ids},
+    )
     if not batch.listings and not batch.unreadable:
         return _left_out(context, listing_ids, wanted_anyway)
-    return _details(context, listing_ids, batch, wanted_anyway)
+    return _details(context, batch, wanted_anyway)
 
 
 def _left_out(context: Context, listing_ids: Sequence[int], wanted_anyway: bool) -> BatchRead:
@@ -56,7 +61,7 @@ def _left_out(context: Context, listing_ids: Sequence[int], wanted_anyway: bool)
         return _gone(context, tuple(listing_ids))
     except ItemTrouble as trouble:
         return give_up(context, listing_ids, str(trouble))
-    return _details(context, listing_ids, ListingBatch((record,), {}), wanted_anyway)
+    return _details(context, ListingBatch((record,), {}), wanted_anyway)
 
 
 def halved(listing_ids: Sequence[int]) -> BatchRead:
@@ -83,12 +88,11 @@ def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
     return BatchRead((gone,), PAGE_ROWS, {"removed": len(listings)})
 
 
-def _details(context: Context, listing_ids: Sequence[int], batch: ListingBatch, wanted_anyway: bool) -> BatchRead:
-    rows = index.find([record.listing_id for record in batch.listings])
-    # An answer may hold what nobody asked for; the order is not promised either.
-    asked = {record.listing_id: record for record in batch.listings if record.listing_id in set(listing_ids)}
+def _details(context: Context, batch: ListingBatch, wanted_anyway: bool) -> BatchRead:
+    once = {record.listing_id: record for record in batch.listings}
+    rows = index.find(list(once))
     listings, failures = [], dict(batch.unreadable)
-    for record in asked.values():
+    for record in once.values():
         row = rows.get(record.listing_id)
         record = _completed(record, row)
         if record.shop_id is None:

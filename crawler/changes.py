@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from crawler.api.records import ImageRecord, ListingRecord, ReviewRecord, SearchRow, ShopRecord
@@ -16,10 +16,11 @@ from crawler.plan import Span
 
 @dataclass(frozen=True, slots=True)
 class PlanMade:
-    """A new cycle's interval plan."""
+    """A new cycle's interval plan, and the price breaks (by category) that it was made from."""
 
     cycle: int
     spans: tuple[Span, ...]
+    breaks: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

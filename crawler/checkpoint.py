@@ -6,11 +6,12 @@ sees it puts a dump's position back or repairs the row.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from crawler.freshness import Cycle
-from crawler.machine import CALLING, known_state
+from crawler.machine import CALLING
 from crawler.outcome import Position
 from crawler.store import state
 from runtime.clock import iso, parse_iso
@@ -126,14 +127,18 @@ def position_of_json(value: Any) -> Position:
         raise ValueError(f"its cycle is {_short(cycle)}")
     if not isinstance(entered_at, str):
         raise ValueError("entered_at is missing")
-    name = known_state(str(value.get("state")))
+    name = value.get("state")
+    if not isinstance(name, str) or name not in CURSORS:
+        raise ValueError(f"there is no state {_short(name)}")
     for field, form in CURSORS[name].items():
         if field in cursor and not form(cursor[field]):
             raise ValueError(f"its cursor says {_short(cursor[field])} for {field}")
     if name == "SLEEP" and cursor.get("reason") == "quota":
-        resume = position_of_json(cursor.get("resume"))
-        if resume.state not in CALLING:
-            raise ValueError(f"it sleeps for quota to go back to {resume.state}")
+        resume = cursor.get("resume")
+        # Looked at before what is in it is read: sleeps within sleeps may be deeper than Python recurses.
+        if not isinstance(resume, Mapping) or resume.get("state") not in CALLING:
+            raise ValueError("it sleeps for quota, and does not say where to go back to")
+        position_of_json(resume)
     return Position(name, cursor, int(str(cycle)), entered_at)
 
 
@@ -142,5 +147,4 @@ def _is_cycle(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return reprlib.repr(value)[:MOST_SHOWN]  # repr itself fails where a value is nested deeper than Python recurses

@@ -97,10 +97,12 @@ def step(here: Walk, context: Context) -> Outcome:
             return without_tree(here, context, trouble)
         read = _read_tree(nodes, context)
         return Outcome("advanced", here.cursor(), (read,), "categories")
-    spans = _planned_spans(context)
+    breaks = _breaks_now(context)
+    spans = _planned_spans(context, breaks)
     # The ids of the rows are not known before they are stored: the next step asks the plan which is first.
     begun = replace(here, taxonomy_id=spans[0].taxonomy_id, min_price=spans[0].min_price, max_price=spans[0].max_price)
-    return Outcome("advanced", begun.cursor(), (changes.PlanMade(context.cycle.number, tuple(spans)),), "plan")
+    made = changes.PlanMade(context.cycle.number, tuple(spans), _as_json(breaks))
+    return Outcome("advanced", begun.cursor(), (made,), "plan")
 
 
 def without_tree(here: Walk, context: Context, trouble: CrawlError) -> Outcome:
@@ -116,10 +118,13 @@ def finish(context: Context) -> Outcome:
         taxonomy_id: plan.breaks_of_spans(span for span, _ in walked if span.taxonomy_id == taxonomy_id)
         for taxonomy_id in context.taxonomy_ids
     }
+    breaks = {taxonomy_id: found for taxonomy_id, found in breaks.items() if found}
     try:
-        context.files.load_breaks()
-        names = {node["id"]: node["name"] for node in _nodes()}
-        context.files.write_breaks({key: found for key, found in breaks.items() if found}, names)
+        planned_from, now = state.load("breaks"), _as_json(context.files.load_breaks())
+        if planned_from is None or not now or now == planned_from:
+            context.files.write_breaks(breaks, {node["id"]: node["name"] for node in _nodes()})
+        elif now != _as_json(breaks):  # which a life before this one wrote, and died before this step's commit
+            log.info("The price breaks were edited during the cycle: they stay, and the next cycle starts from them.")
     except UserMistake as mistake:  # somebody is at work on the file: leave it alone
         log.warning("%s", mistake.words())
     return Outcome("exhausted", {"batch_size": plan.PAGE_ROWS, "repairs": 0})
@@ -209,8 +214,13 @@ def _is_recent(tree: Mapping[str, Any], context: Context) -> bool:
 
 
 def _read_tree(nodes: dict[int, TaxonomyNode], context: Context) -> changes.TaxonomyRead:
-    """Keep the configured part of the tree, and write it for people; UserMistake for an id it does not have."""
+    """Keep the configured part of the tree, and write it for people.
+
+    UserMistake for an id that it does not have, ServerTrouble where the tree before had it.
+    """
     unknown = [taxonomy_id for taxonomy_id in context.taxonomy_ids if taxonomy_id not in nodes]
+    if unknown and {node["id"] for node in _nodes()}.issuperset(unknown):
+        raise ServerTrouble(f"the tree has lost {', '.join(map(str, unknown))}", endpoint="getBuyerTaxonomyNodes")
     if nodes and unknown:
         raise UserMistake(
             f"TAXONOMY_IDS names {', '.join(map(str, unknown))}, which Etsy's category tree does not have.",
@@ -237,15 +247,23 @@ def _tree_read(nodes: tuple[dict[str, Any], ...], other_ids: tuple[int, ...], co
     return changes.TaxonomyRead(nodes, other_ids, context.taxonomy_ids, context.now())
 
 
-def _planned_spans(context: Context) -> list[Span]:
-    """Return the cycle's intervals: the file's breaks, revised by what the last cycle counted."""
-    last = context.cycle.number - 1
-    walked = intervals.walked_spans(last, context.taxonomy_ids)
+def _breaks_now(context: Context) -> dict[int, list[float]]:
+    """Return the file's breaks; those of the last cycle's intervals where it is damaged."""
     try:
-        breaks = context.files.load_breaks()
+        return context.files.load_breaks()
     except UserMistake as mistake:
         log.warning("%s The last cycle's intervals are used.", mistake)
-        breaks = {i: plan.breaks_of_spans(s for s, _ in walked if s.taxonomy_id == i) for i in context.taxonomy_ids}
+        walked = intervals.walked_spans(context.cycle.number - 1, context.taxonomy_ids)
+        return {i: plan.breaks_of_spans(s for s, _ in walked if s.taxonomy_id == i) for i in context.taxonomy_ids}
+
+
+def _as_json(breaks: Mapping[int, Sequence[float]]) -> dict[str, list[float]]:
+    return {str(taxonomy_id): list(found) for taxonomy_id, found in breaks.items()}
+
+
+def _planned_spans(context: Context, breaks: Mapping[int, Sequence[float]]) -> list[Span]:
+    """Return the cycle's intervals: the breaks, revised by what the last cycle counted."""
+    walked = intervals.walked_spans(context.cycle.number - 1, context.taxonomy_ids)
     counts = {(s.taxonomy_id, s.min_price, s.max_price): count for s, count in walked if count is not None}
     spans: list[Span] = []
     for taxonomy_id in context.taxonomy_ids:

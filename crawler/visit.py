@@ -21,8 +21,8 @@ class Visit:
 
     `shop_id` is the shop under way, None between two; `offset` the next page's; `newest` the time of the newest
     review seen so far; `count` what the page before reported; `empty_answers` how often this page came back
-    empty where reviews were expected. `retry_after` is None until every due shop was tried, then the last shop
-    that got its second chance.
+    empty where reviews were expected, or with rows that are none. `retry_after` is None until every due shop was
+    tried, then the last shop that got its second chance.
     """
 
     shop_id: int | None = None

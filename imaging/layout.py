@@ -15,6 +15,7 @@ FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 NAME = re.compile(r"(?P<id>[0-9]{1,19})(?P<extension>\.(?:jpg|png|gif|webp))")
 ASIDE = ".aside"
 README = "README.md"
+LARGEST = 2**63 - 1  # of a database's numbers; a file that is named by more digits is none of ours
 RULE = """# {name}
 
 {what}
@@ -115,4 +116,5 @@ class Layout:
 def number_of(name: str) -> int | None:
     """Return the number that a stored picture's file name holds, None where it is no such name."""
     match = NAME.fullmatch(name)
-    return int(match["id"]) if match else None
+    number = int(match["id"]) if match else LARGEST + 1
+    return number if number <= LARGEST else None

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import reprlib
 import tarfile
 import threading
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from imaging.check import digest_of
 from imaging.layout import number_of
@@ -305,6 +307,8 @@ def _members_of(descriptor: int, tar_bytes: int, between: Callable[[], None]) ->
         except tarfile.HeaderError:
             continue  # the end, or a damaged header: the one behind it may be whole
         image_id, end = number_of(info.name), place + info.size
+        if info.size < 0:
+            continue  # a header that leads backwards would be read for ever
         if image_id is not None and info.isreg() and end <= tar_bytes:
             body = os.pread(descriptor, info.size, place)
             found[image_id] = Member(image_id, info.name, place, info.size, digest_of(body))
@@ -332,14 +336,22 @@ def _load_index(folder: Path, shard: str) -> tuple[int, list[Member]]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["version"] != VERSION:
-            raise ValueError(f"version {told['version']}")
-        return int(told["tar_bytes"]), [Member(*row) for row in told["members"]]
+            raise ValueError(f"version {reprlib.repr(told['version'])}")
+        return int(told["tar_bytes"]), [_member(*row) for row in told["members"]]
     except FileNotFoundError as error:
         what, advice = "has lost its index", "`python run.py archive` makes it anew from the tar."
         raise NoIndex(shard, f"Shard {shard} {what} {path}.", advice=advice) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         what, advice = "has an unreadable index", "Delete it; `python run.py archive` makes it anew from the tar."
         raise NoIndex(shard, f"Shard {shard} {what} {path} ({error}).", advice=advice) from error
+
+
+def _member(image_id: Any, name: Any, offset: Any, size: Any, digest: Any) -> Member:
+    """Return the member that a row of the index tells; ValueError, TypeError where it tells none."""
+    # The name becomes a path, whose file is removed once the picture is in the shard.
+    if number_of(name) != image_id or not all(isinstance(told, int) and 0 <= told < 2**63 for told in (offset, size)):
+        raise ValueError(f"{reprlib.repr([image_id, name, offset, size])} is no picture")
+    return Member(int(image_id), name, int(offset), int(size), str(digest))
 
 
 def _write_index(folder: Path, shard: str, tar_bytes: int, members: Sequence[Member]) -> None:
@@ -364,7 +376,7 @@ def _read(descriptor: int, member: Member) -> bytes:
     """Return the member's bytes, fewer where the tar or the disk gives no more."""
     try:
         return os.pread(descriptor, member.size, member.offset)
-    except OSError:
+    except (OSError, MemoryError, OverflowError):  # the last two: of an index that tells sizes out of this world
         return b""
 
 

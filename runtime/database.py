@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from peewee import (
     Database,
@@ -221,7 +222,8 @@ ADVICE = (
 
 def _open_file_read_only(path: Path) -> Database:
     """Open the file for looking; on a disk that cannot be written, as one that nobody else can write either."""
-    database = SqliteDatabase(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    address = f"file:{quote(str(path))}?mode=ro"  # a folder may be named a#b or 100%
+    database = SqliteDatabase(address, uri=True, timeout=BUSY_SECONDS)
     try:
         database.connect()
         database.table_exists("sync_state")
@@ -230,7 +232,7 @@ def _open_file_read_only(path: Path) -> Database:
         if "locked" in str(error):
             raise
         if not path.with_name(f"{path.name}-wal").exists():
-            return SqliteDatabase(f"file:{path}?mode=ro&immutable=1", uri=True, timeout=BUSY_SECONDS)
+            return SqliteDatabase(f"{address}&immutable=1", uri=True, timeout=BUSY_SECONDS)
     return database
 
 

@@ -26,6 +26,7 @@ DISK = {
     errno.EISDIR: "Put its folders right",
     errno.EEXIST: "Put its folders right",
     errno.ELOOP: "Put its folders right",
+    errno.ENAMETOOLONG: "Choose a shorter name",
     errno.EIO: "Check its disk",
     errno.ENXIO: "Check its disk",
     errno.ENODEV: "Check its disk",
@@ -91,7 +92,7 @@ def read_json(path: Path) -> Any:
     """Return what the JSON file holds; UserMistake where it cannot be read or is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # thousands of brackets are nested deeper than Python reads
         raise UserMistake(
             f"{path} is not valid JSON ({error}).",
             advice="Mend the file, or delete it: it is then written anew.",

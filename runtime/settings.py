@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from runtime.errors import UserMistake
 
 PICTURE_FOLDER = re.compile(r"[0-9]{3}")
 DEFAULT_DATABASE_URL = "sqlite:///data/db/etsy_data.db"
+HOST = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\]"
+WEB_ADDRESS = re.compile(rf"https?://(?:{HOST})(?::(?P<port>[0-9]{{1,5}}))?(?:/[A-Za-z0-9/_.,%+~-]*)?")
+LARGEST_ID = 2**63 - 1  # that a database takes
+NUMBERS = ("taxonomy_ids", "cycle_days", "dynamic_max_age_days", "download_workers", "min_free_gb", "shard_pictures")
 
 
 class Settings(BaseModel):
@@ -36,7 +41,7 @@ class Settings(BaseModel):
     etsy_cdn_url: str = "https://i.etsystatic.com"
     crawler_home: Path
     database_url: SecretStr = SecretStr(DEFAULT_DATABASE_URL)
-    taxonomy_ids: tuple[Annotated[int, Field(gt=0)], ...] = Field((967,), min_length=1)
+    taxonomy_ids: tuple[Annotated[int, Field(gt=0, le=LARGEST_ID)], ...] = Field((967,), min_length=1)
     cycle_days: float = Field(7.0, gt=0, le=3650, allow_inf_nan=False)
     dynamic_max_age_days: float = Field(7.0, gt=0, le=3650, allow_inf_nan=False)
     download_workers: int = Field(8, ge=1, le=64)
@@ -44,6 +49,23 @@ class Settings(BaseModel):
     archive_raw: bool = False
     shard_pictures: int = Field(10_000, ge=1, le=100_000)
     alerts: str = ""
+
+    @field_validator(*NUMBERS, mode="before")
+    @classmethod
+    def _is_no_truth(cls, value: Any) -> Any:
+        """Refuse `true`, which TOML knows and pydantic takes for 1."""
+        if isinstance(value, bool) or (isinstance(value, list) and any(isinstance(item, bool) for item in value)):
+            raise ValueError("must be a number")
+        return value
+
+    @field_validator("etsy_api_key", "etsy_shared_secret")
+    @classmethod
+    def _fits_into_a_header(cls, value: SecretStr) -> SecretStr:
+        """Take the text without white space around it; a curly quote in a header would end the crawl as a bug."""
+        text = value.get_secret_value().strip()
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("must be plain letters, digits and signs, without spaces")
+        return SecretStr(text)
 
     @field_validator("taxonomy_ids", mode="before")
     @classmethod
@@ -63,16 +85,21 @@ class Settings(BaseModel):
     @field_validator("etsy_api_url", "etsy_cdn_url")
     @classmethod
     def _is_web_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        match = WEB_ADDRESS.fullmatch(value)
+        if match is None or int(match["port"] or 80) > 65_535:
             raise ValueError("must be an address like https://host/path")
+        urlsplit(value)  # refuses what only looks like an address in brackets
         return value.rstrip("/")
 
     @field_validator("database_url")
     @classmethod
     def _is_database_address(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgres://")):
+        text = value.get_secret_value()
+        if not text.startswith(("sqlite:///", "postgresql://", "postgres://")) or text == "sqlite:///":
             raise ValueError("must start with sqlite:/// or postgresql://")
+        if not text.isprintable():
+            raise ValueError("must be one line of letters that can be seen")
+        _password_of(text)
         return value
 
     @property
@@ -85,7 +112,7 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every text that must appear in no log, dump or error."""
         parts = [*self.key_header.split(":"), self.etsy_shared_secret.get_secret_value(), self.key_header]
-        password = urlsplit(self.database_url.get_secret_value()).password or ""
+        password = _password_of(self.database_url.get_secret_value())
         return tuple(sorted({part for part in [*parts, password] if len(part) >= 4}, key=len, reverse=True))
 
 
@@ -142,8 +169,7 @@ def load_settings(root: Path, environment: Mapping[str, str] | None = None) -> S
     environment = os.environ if environment is None else environment
     names = {name.upper() for name in Settings.model_fields}
     first = _read_files(root)
-    home = Path(environment.get("CRAWLER_HOME") or str(first.get("CRAWLER_HOME") or root)).expanduser()
-    home = home if home.is_absolute() else root / home
+    home = _home(root, environment.get("CRAWLER_HOME") or first.get("CRAWLER_HOME") or root)
     if not os.path.isdir(home):  # noqa: PTH112 - Path.is_dir raises where a disk is dying
         raise UserMistake(
             f"CRAWLER_HOME is {home}, and there is no such folder.",
@@ -162,31 +188,51 @@ def load_settings(root: Path, environment: Mapping[str, str] | None = None) -> S
         ) from None
 
 
+def _home(root: Path, told: Any) -> Path:
+    """Return the home folder that is told; a relative one lies in `root`."""
+    try:
+        home = Path(told).expanduser()
+    except (TypeError, RuntimeError) as error:
+        raise UserMistake(
+            f"CRAWLER_HOME cannot be used: {error} (it is {reprlib.repr(told)[:80]}).", advice="Name a folder."
+        ) from error
+    return home if home.is_absolute() else root / home
+
+
+def _password_of(database_url: str) -> str:
+    """Return the password in an address, empty where there is none; ValueError where it is no address."""
+    # A path may hold anything, and is no address.
+    return "" if database_url.startswith("sqlite:") else urlsplit(database_url).password or ""
+
+
 def _read_files(folder: Path) -> dict[str, Any]:
     """Return what settings.toml and .env of the folder say, names in capitals; .env wins."""
     values: dict[str, Any] = {}
     toml = folder / "settings.toml"
-    if toml.exists():
-        try:
+    try:
+        if toml.exists():
             values |= {name.upper(): value for name, value in tomllib.loads(toml.read_text("utf-8")).items()}
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise UserMistake(f"{toml} cannot be read: {error}.", advice="Mend it, or delete it.") from error
+    # Not its own error alone: a number of 5,000 digits and brackets in thousands are others.
+    except (ValueError, RecursionError, OSError) as error:
+        raise UserMistake(f"{toml} cannot be read: {error}.", advice="Mend it, or delete it.") from error
     known = {name.upper() for name in Settings.model_fields}
     dotenv = folder / ".env"
-    if dotenv.exists():
-        try:
-            found = dotenv_values(dotenv)
-        except (UnicodeDecodeError, OSError) as error:
-            raise UserMistake(f"{dotenv} cannot be read: {error}.", advice="Mend it, or delete it.") from error
-        values |= {name: value for name, value in found.items() if name in known and value}
-    return values
+    try:
+        found = dotenv_values(dotenv) if dotenv.exists() else {}
+    except (ValueError, OSError) as error:
+        raise UserMistake(f"{dotenv} cannot be read: {error}.", advice="Mend it, or delete it.") from error
+    return values | {name: value for name, value in found.items() if name in known and value}
 
 
 def _in_words(item: Any, names: set[str]) -> str:
     """Return one of pydantic's errors as a line for a person; the value of a secret is never shown."""
-    name = str(item["loc"][0]).upper()
+    name = str(item["loc"][0]).upper()[:60]
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, names, 1)
         return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ".")
-    shown = "" if "SECRET" in name or "KEY" in name or "DATABASE" in name else f" (it is {item['input']!r})"
+    shown = (
+        ""
+        if "SECRET" in name or "KEY" in name or "DATABASE" in name
+        else f" (it is {reprlib.repr(item['input'])[:80]})"
+    )
     return f"{name}: {item['msg'].removeprefix('Value error, ')}{shown}"

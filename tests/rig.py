@@ -17,6 +17,7 @@ from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
 from crawler.wiring import KILL_NAMES, Calling, Parts, build_calling, build_engine, open_for_writing
 from runtime.clock import parse_iso
+from runtime.files import make_folders
 from runtime.settings import Home, Settings, load_settings
 from runtime.stop import Stop
 from sandbox import Sandbox, SandboxSettings
@@ -129,6 +130,7 @@ class Rig:
         stop = Stop(self.clock, self.home.kill_files(*KILL_NAMES))
         parts = Parts(self.settings, self.home, self.clock, stop, Console(quiet=True))
         self.stop = stop
+        make_folders(self.home.data, self.home.root)  # a process makes them when it takes the lock
         self.database = open_for_writing(parts)
         self.calling: Calling = build_calling(parts, self.wire, self.slots, workers=0)
         return build_engine(parts, self.database, self.calling, self._observe)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from crawler.api import records
 from crawler.api.lookahead import Job, Lookahead
+from crawler.api.refusals import parse_missing_ids
 from crawler.api.transport import Request, Transport
 from runtime.errors import ItemTrouble, ServerTrouble
 
@@ -76,14 +77,16 @@ class Client:
             return self._get(listings_job(listing_ids))
         except ItemTrouble as trouble:
             if trouble.status == 404:
-                ids = tuple(set(records.parse_missing_ids(str(trouble))) & set(listing_ids))
+                ids = tuple(set(parse_missing_ids(str(trouble))) & set(listing_ids))
                 raise MissingListings(str(trouble), ids) from trouble
             raise
 
     def fetch_listing(self, listing_id: int) -> records.ListingRecord:
         """Return one listing with images and shop; Gone where the API does not know it."""
         request = Request("getListing", f"/listings/{listing_id}", (("includes", "Images,Shop"),))
-        return self._get_one((request, records.parse_listing))
+        listing = self._get_one((request, records.parse_listing))
+        _refuse_another(request, listing.listing_id, listing_id)
+        return listing
 
     def fetch_images(self, listing_id: int) -> tuple[records.ImageRecord, ...]:
         """Return all images of a listing; Gone where the API does not know it."""
@@ -91,7 +94,10 @@ class Client:
 
     def fetch_shop(self, shop_id: int) -> records.ShopRecord:
         """Return one shop; Gone where the API does not know it."""
-        return self._get_one(shop_job(shop_id))
+        request, parse = shop_job(shop_id)
+        shop = self._get_one((request, parse))
+        _refuse_another(request, shop.shop_id, shop_id)
+        return shop
 
     def fetch_reviews(self, shop_id: int, offset: int, since: int, until: int | None) -> records.ReviewPage:
         """Return a page of the shop's reviews, newest first; PastEnd, PastCap, Gone where there is none."""
@@ -172,6 +178,12 @@ def reviews_job(
         return records.parse_review_page(payload, shop_id)
 
     return request, parse
+
+
+def _refuse_another(request: Request, told_id: int, asked_id: int) -> None:
+    """Raise ItemTrouble where the answer is about another thing: what was asked for would stay due for ever."""
+    if told_id != asked_id:
+        raise ItemTrouble(f"{request.endpoint}: the answer is about {told_id}, not {asked_id}")
 
 
 def _out_of_reach(trouble: ItemTrouble) -> ItemTrouble:

@@ -31,6 +31,7 @@ QUICK_SECONDS = 0.25  # answers that usually take less than this bound their cal
 REMEMBERED = 9
 STEADY_SECONDS = 0.05  # slow answers that differ less than this are the server's usual time, what is over is a stall
 SLOW_SPARE, LONGEST_STALL = 0.04, 0.08
+MOST_WAITING = 20  # workers of all processes that share the key, each with a moment of its own
 STEP_SECONDS, WIDEST_SECONDS = 0.005, 0.1  # spacing grows by a step with each 429 of the second
 log = logging.getLogger(__name__)
 
@@ -152,8 +153,9 @@ class Limiter:
         now, rate = self._clock.monotonic(), self._rate()
         in_window = max(1, int(rate))
         window = max(1.0, 1.0 / rate)
-        # After a boot the monotonic clock begins anew: moments far ahead are another life's.
-        slots.calls = [call for call in slots.calls if call[0] < now + 60][-in_window:]
+        # After a boot the monotonic clock begins anew: moments that are further ahead than all who may wait are
+        # another life's.
+        slots.calls = [call for call in slots.calls if call[0] < now + 60 + MOST_WAITING * window][-in_window:]
         slots.not_before = slots.not_before if slots.not_before < now + 86_400 else 0.0
         at = max(now, slots.not_before)
         if slots.calls:

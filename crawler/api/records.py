@@ -1,4 +1,4 @@
-"""What the API's answers say, as frozen records; the only file that knows Etsy's JSON keys.
+"""What the API's answers say, as frozen records; with refusals.py the only file that knows Etsy's JSON keys.
 
 `parse_` functions are pure. Every key may be missing and every value null: a record holds None there. What
 has no identity (no id) or no shape (a list where an object should be) raises Unreadable.
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from crawler.api.fields import (
-    one_line,
     read_count,
     read_flag,
     read_id,
@@ -26,11 +25,8 @@ from crawler.api.fields import (
 
 ADDRESS = re.compile(r"/il/([0-9a-f]+)/([1-9][0-9]{0,17})/il_[0-9a-zA-Z]+\.\2_([0-9A-Za-z]+)\.jpg(\?.*)?$")
 PLAIN_PREFIX = re.compile(r"^https?://[^/]+(?:/[0-9]+/r)?/il/")
-MISSING_IDS = re.compile(r"Missing listing_ids:\s*([0-9,\s]+)")
-LISTING_ID = re.compile(r"(?<![0-9])[0-9]{1,18}(?![0-9])")
 LAST_RANK = 1_000_000  # of an image that has none
 MOST_ROWS = 10_000  # a hundred times a page; what has more is no page, and more than one statement takes
-MOST_ERROR = 3_000  # characters: the error that names a hundred dead listings must not be cut within an id
 IMAGE_SIZES = ("url_570xN", "url_fullxfull", "url_170x135", "url_75x75")
 Record = TypeVar("Record")
 
@@ -361,23 +357,6 @@ def parse_money(value: Any) -> Money:
     return Money(read_integer(value, "amount"), read_integer(value, "divisor"), read_text(value, "currency_code"))
 
 
-def parse_error(payload: Any) -> str:
-    """Return what an error answer says, in one line; the two forms are an object and a list."""
-    if isinstance(payload, dict):
-        reasons = [payload.get("error") or payload.get("error_description")]
-    else:
-        reasons = payload if isinstance(payload, list) else [payload]
-        reasons = [item.get("message", item) if isinstance(item, dict) else item for item in reasons[:MOST_ROWS]]
-    words = "; ".join(_in_words(reason) for reason in reasons if reason is not None)
-    return one_line(words)[:MOST_ERROR].strip() or "no reason given"
-
-
-def parse_missing_ids(error: str) -> tuple[int, ...]:
-    """Return the ids that a batch's 404 names as gone; none where it names none."""
-    match = MISSING_IDS.search(error)
-    return tuple(map(int, LISTING_ID.findall(match.group(1)))) if match else ()
-
-
 def _count_and_results(payload: Any) -> tuple[int | None, list[Any]]:
     if not isinstance(payload, dict) or not isinstance(payload.get("results"), list):
         raise Unreadable("the answer has no list of results")
@@ -412,13 +391,6 @@ def _optional(value: Any, parse: Callable[[Any], Record]) -> Record | None:
         return parse(value) if value is not None else None
     except Unreadable:
         return None
-
-
-def _in_words(reason: Any) -> str:
-    try:
-        return reason if isinstance(reason, str) else repr(reason)
-    except (RecursionError, ValueError):  # nested too deep, or an integer of thousands of digits
-        return type(reason).__name__
 
 
 def _stand_in(*parts: int | None) -> int:

@@ -13,7 +13,8 @@ import orjson
 
 from crawler.api.ledger import Ledger
 from crawler.api.limiter import Limiter
-from crawler.api.records import Unreadable, parse_error
+from crawler.api.records import Unreadable
+from crawler.api.refusals import parse_error
 from crawler.api.wire import Wire, WireAnswer, WireError
 from runtime.clock import Clock
 from runtime.errors import ItemTrouble, KeyRefused, ServerTrouble
@@ -204,9 +205,10 @@ def _error_text(answer: WireAnswer) -> str:
     try:
         return parse_error(orjson.loads(answer.body))
     except orjson.JSONDecodeError:
-        return answer.body[:80].decode("utf-8", "replace").replace("\n", " ")
+        return parse_error(answer.body[:80].decode("utf-8", "replace"))
 
 
 def _whole_number(headers: Mapping[str, str], name: str) -> int | None:
     value = headers.get(name, "").strip()
-    return int(value) if value.isdigit() and len(value) < 12 else None
+    # Headers come as Latin-1, in which ² is a digit that int() refuses; ten of them are more than a database takes.
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None

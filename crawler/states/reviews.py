@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from crawler import changes
-from crawler.api.client import PAGE_ROWS, Gone, PastCap, PastEnd, reviews_job
+from crawler.api.client import FIRST_REVIEW, PAGE_ROWS, Gone, PastCap, PastEnd, reviews_job
 from crawler.api.lookahead import Job
 from crawler.api.records import ReviewPage
 from crawler.context import Context
@@ -15,7 +15,7 @@ from crawler.outcome import Outcome, Position
 from crawler.store import shops
 from crawler.visit import Visit, between, due_shops, expects_reviews, load_visit, since_last_visit
 from crawler.walk import told_count
-from runtime.clock import iso
+from runtime.clock import DAY_SECONDS, iso
 from runtime.errors import ItemTrouble, ServerTrouble
 
 MOST_OFFSET = 12_000
@@ -42,7 +42,8 @@ def step(position: Position, context: Context) -> Outcome:
         return _done(visit, context, (changes.ShopGone(due_ids[0], context.cycle.number, next_due),))
     except ItemTrouble as trouble:
         return _failed(visit, context, str(trouble))
-    if not page.reviews and visit.empty_answers < EMPTY_TRIES and expects_reviews(visit):
+    doubtful = page.unreadable > 0 or (not page.reviews and expects_reviews(visit))
+    if doubtful and visit.empty_answers < EMPTY_TRIES:
         return Outcome("advanced", asdict(replace(visit, empty_answers=visit.empty_answers + 1)))
     return _after_page(visit, page, context)
 
@@ -55,7 +56,9 @@ def without(position: Position, context: Context, trouble: ServerTrouble, _attem
 
 
 def _after_page(visit: Visit, page: ReviewPage, context: Context) -> Outcome:
-    times = [review.create_timestamp for review in page.reviews if review.create_timestamp is not None]
+    # A time that cannot be must not become the watermark: no later review would ever be asked for.
+    times = [at for review in page.reviews if (at := review.create_timestamp) is not None]
+    times = [at for at in times if FIRST_REVIEW <= at <= context.clock.now() + DAY_SECONDS]
     newest = max([*times, visit.newest or 0]) or None
     count = told_count(page.count, visit.count, visit.offset, len(page.reviews))
     visit = replace(visit, newest=newest, offset=visit.offset + PAGE_ROWS, count=count, empty_answers=0)

@@ -16,6 +16,11 @@ def write(wanted: Iterable[changes.Change]) -> None:
         WRITERS[type(change)](change)
 
 
+def _write_plan(change: changes.PlanMade) -> None:
+    intervals.write_plan(change)
+    state.save("breaks", dict(change.breaks))
+
+
 def _write_taxonomy(change: changes.TaxonomyRead) -> None:
     state.save("taxonomy", asdict(change))
 
@@ -39,7 +44,7 @@ def _write_audit(change: changes.AuditDone) -> None:
 
 
 WRITERS: dict[type[Any], Callable[[Any], None]] = {
-    changes.PlanMade: intervals.write_plan,
+    changes.PlanMade: _write_plan,
     changes.TaxonomyRead: _write_taxonomy,
     changes.PageSeen: index.write_page,
     changes.CapLearned: _write_cap,

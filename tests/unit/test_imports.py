@@ -35,6 +35,7 @@ INSIDE = {
     "crawler.walk": "crawler.plan",
     "crawler.api.quota": "",
     "crawler.api.records": "crawler.api.fields",
+    "crawler.api.refusals": "crawler.api.fields",
     "crawler.api.fields": "",
     "crawler.api.wire": "",
     "crawler.api.limiter": "",

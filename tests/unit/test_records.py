@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.api import fields, records
+from crawler.api import fields, records, refusals
 from crawler.api.records import ImageRecord, Unreadable
 
 EXAMPLES = Path(__file__).parents[3] / "shared" / "spec" / "examples"
@@ -100,7 +100,7 @@ def test_the_real_category_tree_keeps_its_49_furniture_nodes() -> None:
 
 def test_every_known_error_is_put_in_words() -> None:
     for told in example("errors"):
-        words = records.parse_error(told["body"]) if not isinstance(told["body"], str) else "html"
+        words = refusals.parse_error(told["body"]) if not isinstance(told["body"], str) else "html"
         assert words and words != "no reason given"
 
 
@@ -347,4 +347,4 @@ def test_stand_ins_agree_whichever_name_the_time_has() -> None:
     ],
 )
 def test_the_dead_ids_of_a_batch_are_read(error: str, ids: tuple[int, ...]) -> None:
-    assert records.parse_missing_ids(error) == ids
+    assert refusals.parse_missing_ids(error) == ids
