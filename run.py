@@ -8,6 +8,7 @@ Exit status: 0 done or stopped as asked, 1 a bug of this program (with a dump), 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,8 +16,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-import sandbox.commands
-import sandbox.demo
 from crawler import commands
 from imaging import archive_commands as archives
 from imaging import commands as pictures
@@ -69,16 +68,17 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         lambda given, settings, console: archives.primary(settings, console),
     ),
 }
-ELSEWHERE: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
-    "sandbox": ("serve a simulated Etsy on this machine", sandbox.commands.main),
-    "demo": ("crawl the sandbox through one whole cycle", sandbox.demo.main),
+ELSEWHERE = {
+    "sandbox": ("serve a simulated Etsy on this machine", "sandbox.commands"),
+    "demo": ("crawl the sandbox through one whole cycle", "sandbox.demo"),
 }
+"""What has a `main` with arguments of its own; a crawl's start does not wait for these modules."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the arguments name and return the exit status."""
     if arguments and arguments[0] in ELSEWHERE:
-        return ELSEWHERE[arguments[0]][1](arguments[1:])
+        return int(importlib.import_module(ELSEWHERE[arguments[0]][1]).main(arguments[1:]))
     given = _parser().parse_args(arguments)
     # No markup: what a server says and how folders are named may have brackets in it.
     console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)

@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
-FEW = 3_000
+FEW = 1_500
 GIVEN = os.environ.get("FUZZ_EXAMPLES")
 TOTAL = int(GIVEN or FEW)
 SEED = int(os.environ.get("FUZZ_SEED") or (secrets.randbits(32) if GIVEN else 0))

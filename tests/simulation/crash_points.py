@@ -167,7 +167,7 @@ def _half_commits(old: bytes, new: bytes) -> Iterator[bytes]:
     if not written:
         return
     first, last = written[0], written[-1]
-    cuts = {first + frame // 2, first + frame, written[len(written) // 2], last, last + frame - 1}
+    cuts = {first + frame // 2, last + frame - 1}
     if new[:WAL_HEADER] != old[:WAL_HEADER]:
         cuts |= {0, WAL_HEADER // 2, WAL_HEADER}
     for cut in sorted(cuts):

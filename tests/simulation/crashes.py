@@ -17,6 +17,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -224,8 +225,11 @@ class Killer:
 SCENES: dict[str, Callable[[Callable[[str], None]], Scene]] = {"crawl": CrawlScene, "downloads": DownloadScene}
 
 
-def main() -> None:
-    """Run one scene to its deaths; print what came of it as one line of JSON."""
+def main() -> int:
+    """Run one scene to its deaths; print what came of it as one line of JSON, return 1 where a life ended differently.
+
+    A bug that was put in is meant to be found: that returns 0.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.crashes", description=__doc__)
     parser.add_argument("scene", choices=list(SCENES))
     parser.add_argument("--skip", type=int, default=0, help="pass over the first so many points")
@@ -247,7 +251,8 @@ def main() -> None:
         gc.freeze()  # or each life's first collection would copy all memory
         killer.kill_at_each_point(Path(folder) / "home")
     print(json.dumps({"name": told.scene, **asdict(killer.tally), "seconds": round(time.monotonic() - began, 1)}))
+    return int(killer.tally.failures > 0 and told.plant is None)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -32,7 +32,7 @@ from tests.simulation.invariants import broken, unstored
 from tests.simulation.life import DEATHS, Died, Life
 from tests.simulation.world import WAKE_SECONDS, World
 
-EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "20"))
 STEPS_OF_AN_EXAMPLE = 30
 MOST_STEPS_TO_THE_END = 3_000
 MARKET = {"listings": 110, "shops": 5, "reviews_per_shop": 30.0, "cap": 100}

@@ -7,20 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.simulation.counts import note_count
 from tests.simulation.months import Months
 
 ROOT = Path(__file__).resolve().parents[2]
 CYCLES = 8
-SEEDS = (1, 2)
+SEED = 2
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_eight_weeks_with_all_that_can_happen_end_with_what_is_true(tmp_path: Path, seed: int) -> None:
+def test_eight_weeks_with_all_that_can_happen_end_with_what_is_true(tmp_path: Path) -> None:
     """After every step the invariants, at the end the truth; `Months.run` says which seed and which step."""
-    months = Months(tmp_path / "home", seed)
+    months = Months(tmp_path / "home", SEED)
     months.run(CYCLES)
     calls, counts = len(months.world.sandbox.calls), months.counts
     faults = sum(call.fault is not None for call in months.world.sandbox.calls)
@@ -28,7 +25,7 @@ def test_eight_weeks_with_all_that_can_happen_end_with_what_is_true(tmp_path: Pa
     told = (
         f"{CYCLES} cycles, {calls} calls, {faults} bad answers, {counts['lives']} processes, {counts['deaths']} deaths"
     )
-    note_count(f"months, seed {seed}", told)
+    note_count(f"months, seed {SEED}", told)
 
 
 def test_a_seed_gives_the_same_history_byte_for_byte_in_every_process(tmp_path: Path) -> None:
