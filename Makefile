@@ -28,7 +28,7 @@ simulate: .venv/dev
 
 # What takes too long for every change: about an hour on two cores.
 torture: .venv/dev
-	FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest tests/fuzz
+	FUZZ_EXAMPLES=100000 $(BIN)/python -m pytest -n 2 tests/fuzz
 	MACHINE_EXAMPLES=300 $(BIN)/python -m pytest tests/simulation/test_machine.py
 	$(BIN)/python -m tests.simulation --seed $(SEED) --seeds 40 --cycles $(CYCLES)
 	$(BIN)/python -m tests.simulation.crashes crawl --pairs $(SEED) --jobs 2

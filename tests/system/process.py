@@ -53,12 +53,20 @@ class Crawler:
             "ETSY_SHARED_SECRET": SECRET,
             **settings,
         }
+        self._leave_out_psycopg()
         self.program = [sys.executable, "run.py"]
         self.process: subprocess.Popen[bytes] | None = None
         self.lives = 0
         self.data.mkdir(parents=True, exist_ok=True)
         if rate is not None:
             self.allow(rate)
+
+    def _leave_out_psycopg(self) -> None:
+        """Have the processes do without the PostgreSQL driver, as most installations do; its import is slow."""
+        path = self.folder / "left-out"
+        path.mkdir(exist_ok=True)
+        (path / "psycopg.py").write_text("raise ImportError", encoding="utf-8")
+        self.environment["PYTHONPATH"] = str(path)
 
     @property
     def data(self) -> Path:
