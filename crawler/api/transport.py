@@ -92,7 +92,8 @@ class Transport:
             except CanHeal as failure:
                 doubted = isinstance(failure, KeyDoubted)
                 wait, trouble = failure.wait_seconds or next(waits), str(failure)
-            if attempts >= LEAST_ATTEMPTS and self._clock.monotonic() + wait > deadline:
+            enough = attempts >= LEAST_ATTEMPTS or wait > PATIENCE_SECONDS  # the server asks for longer than a step lasts
+            if enough and self._clock.monotonic() + wait > deadline:
                 if doubted:
                     raise _key_refused(trouble)
                 raise ServerTrouble(f"{request.endpoint}: {trouble}", endpoint=request.endpoint)
