@@ -157,10 +157,11 @@ def _unfresh_shops(context: Context, listings: Sequence[changes.DetailedListing]
 
 def detailed_shop(context: Context, record: ShopRecord) -> changes.DetailedShop:
     """Return a shop that an answer brought, with when it is due again and whether its reviews are worth a call."""
-    visited = shops.visited_figures(shops.find([record.shop_id]).get(record.shop_id))
+    row = shops.find([record.shop_id]).get(record.shop_id)
+    met_before = row is not None and bool(row.known)
     figures = ShopFigures(record.review_count, record.review_average, record.transaction_sold_count)
     next_due = context.freshness.next_due(context.clock.now(), 0)
-    return changes.DetailedShop(record, next_due, review_visit_due(figures, visited))
+    return changes.DetailedShop(record, next_due, review_visit_due(figures, shops.visited_figures(row), met_before))
 
 
 def _is_known(row: IndexedListing | None) -> bool:

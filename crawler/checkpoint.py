@@ -31,6 +31,12 @@ from runtime.forms import (
 VERSION = 1
 MOST_SHOWN = 60
 MOST_CYCLE = 1_000_000_000
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and is_whole(value[2]) and is_moment(value[1])
+
+
 CURSORS: Mapping[str, Mapping[str, Form]] = {
     "TAXONOMY": {
         **dict.fromkeys(("taxonomy_id", "offset", "rewinds", "passes", "doubtful_answers", "batch_size"), is_whole),
@@ -41,7 +47,7 @@ CURSORS: Mapping[str, Mapping[str, Form]] = {
         "forced": is_flag,
         "looking_back": is_flag,
     },
-    "BACKFILL": {"batch_size": is_whole, "repairs": is_whole},
+    "BACKFILL": {"batch_size": is_whole, "repairs": is_whole, "after": optional(_is_place)},
     "VERIFY": {
         "repairs": is_whole,
         "check": is_text,

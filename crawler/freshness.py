@@ -61,14 +61,18 @@ class Freshness:
         return max(now, cycle.started_at + self.cycle_days * DAY_SECONDS)
 
 
-def review_visit_due(now_figures: ShopFigures, visited: ShopFigures | None) -> bool:
+def review_visit_due(now_figures: ShopFigures, visited: ShopFigures | None, met_before: bool) -> bool:
     """Return whether a shop's reviews are worth a call, by its figures now and at the last visit (if any).
 
-    A review needs a sale: a shop that never sold anything and reports no review has none.
+    A review needs a sale, so a shop without one has none; a shop that was met before and not visited had none then.
+    Most sales bring no review: a sale alone is a reason only where the number of reviews is not told, and once.
     """
-    if visited is None:
-        return bool(now_figures.review_count) or now_figures.sold_count != 0
-    return now_figures != visited
+    count = now_figures.review_count
+    if visited is not None:
+        return (count, now_figures.review_average) != (visited.review_count, visited.review_average)
+    if met_before and count is not None:
+        return count > 0
+    return bool(count) or now_figures.sold_count != 0
 
 
 def revisit_before(now: float) -> str:

@@ -1,4 +1,4 @@
-"""Shows what the attacks counted at the end of the run."""
+"""For all tests: nothing is timed; what the attacks counted is shown at the end of the run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.simulation.counts import COUNTS_FILE
 
+settings.register_profile("untimed", deadline=None)  # a disk that is slow once says nothing about the code
+settings.load_profile("untimed")
 MADE_HERE = pytest.StashKey[Path]()
 
 

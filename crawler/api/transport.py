@@ -92,7 +92,9 @@ class Transport:
             except CanHeal as failure:
                 doubted = isinstance(failure, KeyDoubted)
                 wait, trouble = failure.wait_seconds or next(waits), str(failure)
-            enough = attempts >= LEAST_ATTEMPTS or wait > PATIENCE_SECONDS  # the server asks for longer than a step lasts
+            enough = (
+                attempts >= LEAST_ATTEMPTS or wait > PATIENCE_SECONDS
+            )  # the server asks for longer than a step lasts
             if enough and self._clock.monotonic() + wait > deadline:
                 if doubted:
                     raise _key_refused(trouble)

@@ -18,19 +18,21 @@ from runtime.errors import ItemTrouble, ServerTrouble
 def step(position: Position, context: Context) -> Outcome:
     """Fetch one batch, one listing's images or one shop, whatever is next."""
     size = _batch_size(position.cursor)
-    kind, ids = _next(context, size)
+    kind, ids = _next(context, size, _place(position.cursor))
     if not ids:
         return Outcome("filled", {"repairs": position.cursor.get("repairs", 0)})
     if kind == "listing":
         batch = read_batch(context, ids[:size])
-        return _outcome(position, batch)
+        # What was asked for together with dead listings is alive, or it would have been named: it waits for its like.
+        named_dead = any(isinstance(change, changes.ListingsGone) for change in batch.changes)
+        return _outcome(position, batch, index.place_of(ids[:size][-1]) if named_dead else None)
     return _outcome(position, SINGLES[kind](context, ids[0]))
 
 
 def without(position: Position, context: Context, trouble: ServerTrouble, _attempts: int) -> Outcome | None:
     """Go on without what the server cannot answer, though it is alive."""
     size = _batch_size(position.cursor)
-    kind, ids = _next(context, size)
+    kind, ids = _next(context, size, _place(position.cursor))
     if not ids:
         return None
     if kind == "listing":
@@ -38,11 +40,11 @@ def without(position: Position, context: Context, trouble: ServerTrouble, _attem
     return _outcome(position, _failed(context, kind, ids[0], str(trouble)))
 
 
-def _next(context: Context, size: int) -> tuple[str, list[int]]:
+def _next(context: Context, size: int, after: index.Place | None) -> tuple[str, list[int]]:
     """Return what is next and its ids; calls that come after it are named ahead."""
     due = context.due()
     ahead = PAGE_ROWS * (1 + context.client.depth)
-    ids = index.due_seen(due, ahead) or index.due_unseen(due, ahead)
+    ids = index.due_seen(due, ahead) or index.due_unseen(due, ahead, after)
     if ids:
         if size == PAGE_ROWS:
             chunks = (ids[start : start + PAGE_ROWS] for start in range(0, len(ids), PAGE_ROWS))
@@ -87,9 +89,17 @@ def _failed(context: Context, kind: str, item_id: int, error: str) -> BatchRead:
     return BatchRead((failed,), PAGE_ROWS, {"failed": 1})
 
 
-def _outcome(position: Position, batch: BatchRead) -> Outcome:
-    cursor = {"batch_size": batch.next_size, "repairs": position.cursor.get("repairs", 0)}
+def _outcome(position: Position, batch: BatchRead, place: index.Place | None = None) -> Outcome:
+    cursor = {**position.cursor, "batch_size": batch.next_size, "repairs": position.cursor.get("repairs", 0)}
+    if place is not None:
+        cursor["after"] = [int(place.idle), place.due_at, place.listing_id]
     return Outcome("advanced", cursor, batch.changes, "batch", batch.counts)
+
+
+def _place(cursor: Mapping[str, Any]) -> index.Place | None:
+    """Return behind which place listings were not asked for yet."""
+    after = cursor.get("after")
+    return index.Place(bool(after[0]), after[1], after[2]) if after else None
 
 
 def _batch_size(cursor: Mapping[str, Any]) -> int:

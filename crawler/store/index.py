@@ -97,15 +97,44 @@ def due_seen(due: Due, limit: int) -> list[int]:
     return _ids(due, IndexedListing.last_seen_cycle == due.cycle, order=order, limit=limit)
 
 
-def due_unseen(due: Due, limit: int) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of a listing among those that no search showed: `idle` tells the two kinds apart."""
+
+    idle: bool
+    due_at: str
+    listing_id: int
+
+
+def due_unseen(due: Due, limit: int, after: Place | None = None) -> list[int]:
     """Return known listings that no search showed, those that were active when last read first.
 
-    Two kinds never share an answer: among those that were gone before, one dead id more costs nothing, among
-    the others it costs the call.
+    The two kinds never share a call: among those that were gone before, dead ids are more frequent. With `after`,
+    those behind that place come first: what lies before it has survived a call that named the dead, and a call
+    for survivors alone has none.
     """
     order = (IndexedListing.detail_due_at, IndexedListing.listing_id)
-    active = _ids(due, IndexedListing.idle_count == 0, order=order, limit=limit)
-    return active or _ids(due, IndexedListing.idle_count > 0, order=order, limit=limit)
+    for idle in (False, True):
+        kind = (IndexedListing.idle_count > 0) if idle else (IndexedListing.idle_count == 0)
+        if after is not None and after.idle == idle:
+            further = (IndexedListing.detail_due_at > after.due_at) | (
+                (IndexedListing.detail_due_at == after.due_at) & (IndexedListing.listing_id > after.listing_id)
+            )
+            found = _ids(due, kind, further, order=order, limit=limit)
+            if found:
+                return found
+        found = _ids(due, kind, order=order, limit=limit)
+        if found:
+            return found
+    return []
+
+
+def place_of(listing_id: int) -> Place | None:
+    """Return the place of a listing that is due, None where it never is."""
+    row = IndexedListing.get_or_none(IndexedListing.listing_id == listing_id)
+    return (
+        None if row is None or row.detail_due_at is None else Place(row.idle_count > 0, row.detail_due_at, listing_id)
+    )
 
 
 def due_count(due: Due) -> int:

@@ -64,28 +64,35 @@ def test_the_next_cycle_begins_a_cycle_length_after_this_one_began_or_now_where_
 FIGURES = ShopFigures(10, 4.5, 100)
 
 
+NO_SALE, ONE_SALE, UNCOUNTED = ShopFigures(0, None, 0), ShopFigures(0, None, 1), ShopFigures(None, None, 1)
+
+
 @pytest.mark.parametrize(
-    ("now", "visited", "due"),
+    ("now", "visited", "met_before", "due"),
     [
-        (FIGURES, None, True),
-        (ShopFigures(None, None, 0), None, False),
-        (ShopFigures(0, None, 0), None, False),
-        (ShopFigures(0, None, 3), None, True),
-        (ShopFigures(None, None, None), None, True),
-        (ShopFigures(2, 5.0, 0), None, True),
-        (FIGURES, FIGURES, False),
-        (ShopFigures(11, 4.5, 100), FIGURES, True),
-        (ShopFigures(9, 4.5, 100), FIGURES, True),
-        (ShopFigures(10, 4.6, 100), FIGURES, True),
-        (ShopFigures(10, 4.5, 101), FIGURES, True),
-        (ShopFigures(None, None, None), FIGURES, True),
-        (ShopFigures(None, None, 100), ShopFigures(None, None, 100), False),
+        (FIGURES, None, False, True),
+        (ShopFigures(None, None, 0), None, False, False),
+        (NO_SALE, None, False, False),
+        (ShopFigures(0, None, 3), None, False, True),  # of years ago, which the number does not tell
+        (ShopFigures(None, None, None), None, False, True),
+        (ShopFigures(2, 5.0, 0), None, False, True),
+        (NO_SALE, None, True, False),
+        (ONE_SALE, None, True, False),
+        (UNCOUNTED, None, True, True),
+        (ShopFigures(1, 5.0, 1), None, True, True),
+        (FIGURES, FIGURES, True, False),
+        (ShopFigures(11, 4.5, 100), FIGURES, True, True),
+        (ShopFigures(9, 4.5, 100), FIGURES, True, True),
+        (ShopFigures(10, 4.6, 100), FIGURES, True, True),
+        (ShopFigures(10, 4.5, 101), FIGURES, True, False),
+        (ShopFigures(None, None, None), FIGURES, True, True),
+        (ShopFigures(None, None, 101), ShopFigures(None, None, 100), True, False),
     ],
 )
-def test_a_shop_is_visited_where_a_figure_moved_or_where_it_may_have_a_first_review(
-    now: ShopFigures, visited: ShopFigures | None, due: bool
+def test_a_shop_is_visited_where_its_reviews_moved_or_where_it_may_have_a_first_one(
+    now: ShopFigures, visited: ShopFigures | None, met_before: bool, due: bool
 ) -> None:
-    assert review_visit_due(now, visited) is due
+    assert review_visit_due(now, visited, met_before) is due
 
 
 def test_a_visit_is_old_after_28_days() -> None:
