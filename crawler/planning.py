@@ -120,7 +120,7 @@ def finish(context: Context) -> Outcome:
     }
     breaks = {taxonomy_id: found for taxonomy_id, found in breaks.items() if found}
     try:
-        planned_from, now = state.load("breaks"), _as_json(context.files.load_breaks())
+        planned_from, now = state.load_known("breaks"), _as_json(context.files.load_breaks())
         if planned_from is None or not now or now == planned_from:
             context.files.write_breaks(breaks, {node["id"]: node["name"] for node in _nodes()})
         elif now != _as_json(breaks):  # which a life before this one wrote, and died before this step's commit

@@ -21,6 +21,7 @@ from runtime.forms import (
     list_of,
     object_with,
     optional,
+    table_of,
 )
 
 MOST_CAP = 1_000_000
@@ -37,6 +38,7 @@ KNOWLEDGE: Mapping[str, Form] = {
         cut_from=optional(is_whole),
         cut_at=is_unix_seconds,
     ),
+    "breaks": table_of(list_of(is_number)),
     "trouble": object_with(error=is_text, at=is_text, attempts=is_whole),
     "audit": object_with(finished_at=is_text, in_sync=is_flag),
     "pictures": object_with(at=is_text, per_second=is_number, held=is_text),

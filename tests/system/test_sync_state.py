@@ -29,7 +29,7 @@ from tests.system.process import Crawler, snapshot
 
 PLACE, KNOWLEDGE = (
     ("position", "position", "cycle"),
-    ("taxonomy", "search_cap", "quota", "trouble", "audit", "pictures"),
+    ("taxonomy", "search_cap", "quota", "breaks", "trouble", "audit", "pictures"),
 )
 ODD_TEXTS = ("", "{", "null", "NaN", "1e999", '"x"', "[]", "{}", "true", "-1", "1" * 400, "[" * 100_000, '{"a": 1')
 AT = "2026-11-20T00:00:00Z"
