@@ -32,6 +32,11 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         "python run.py status --json | python -m json.tool",
         lambda given, settings, console: commands.status(settings, console, given.json),
     ),
+    "plan": (
+        "say what the cycle under way and a whole one cost, beside the day's calls; no call is made",
+        "python run.py plan",
+        lambda given, settings, console: commands.plan(settings, console, given.json),
+    ),
     "dump": (
         "write position, plan, quota and counts to checkpoints/state-<UTC>.json and print its path",
         "python run.py dump",
@@ -101,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="command")
     for name, (help_text, example, _) in COMMANDS.items():
         sub = subparsers.add_parser(name, help=help_text, description=help_text, epilog=f"example: {example}")
-        if name == "status":
+        if name in ("status", "plan"):
             sub.add_argument("--json", action="store_true", help="everything, as JSON")
         if name in ("restore", "sync"):
             sub.add_argument("file", type=Path, help="the dump" if name == "restore" else "one listing id a line")

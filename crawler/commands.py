@@ -19,7 +19,7 @@ from crawler.checkpoint import load_position
 from crawler.context import due_at
 from crawler.states import verify as verify_state
 from crawler.store import usage, writer
-from crawler.survey import survey
+from crawler.survey import forecast, load_quota, stand, survey
 from crawler.watch import Companion
 from crawler.wiring import (
     KILL_NAMES,
@@ -83,6 +83,24 @@ def status(settings: Settings, console: Console, as_json: bool) -> int:
         console.file.write(json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n")
     else:
         console.print(report.status_table(told))
+    return 0
+
+
+def plan(settings: Settings, console: Console, as_json: bool) -> int:
+    """Print what the cycle under way and a whole one cost, beside the day's calls; no call is made."""
+    parts = build_parts(settings, console)
+    now = parts.clock.now()
+    with _reading(parts):
+        standing = stand(parts.freshness, now)
+        if standing is None:
+            raise UserMistake("There is nothing to plan with yet.", advice="Start with `python run.py`.")
+        told = forecast(standing, parts.freshness, load_quota(), now).as_json()
+    if as_json:
+        console.file.write(json.dumps(told, indent=1) + "\n")
+        return 0
+    console.print(report.plan_table(told))
+    for words in report.plan_words(told):
+        console.print(words, highlight=False, soft_wrap=True)
     return 0
 
 

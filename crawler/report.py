@@ -92,16 +92,43 @@ def _status_rows(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if quota["cut_from"]:
         yield "quota cut", f"from {quota['cut_from']:,} to {quota['limit']:,}"
     yield "rate", f"{told['calls_per_second']} calls a second over the last 5 minutes"
-    yield (
-        "forecast",
-        f"about {told['forecast']['calls_left']:,} calls to go, done about {told['forecast']['ends_at']}",
-    )
+    yield "forecast", _forecast(told["forecast"])
     if told["audit"]:
         yield (
             "last audit",
             f"{told['audit']['finished_at']}: {'in sync' if told['audit']['in_sync'] else 'gaps'}",
         )
     yield from _troubles(told)
+
+
+def plan_table(told: Mapping[str, Any]) -> Table:
+    """Return a forecast as a table."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("calls", "searches", "batches", "reviews", "all", "days"):
+        table.add_column(name, justify="left" if name == "calls" else "right")
+    for name, need in (("to the cycle's end", told["left"]), ("the last whole cycle", told["last_cycle"])):
+        if need is not None:
+            calls = sum(need.values())
+            table.add_row(name, *(f"{number:,}" for number in [*need.values(), calls]), f"{calls / told['limit']:.1f}")
+    return table
+
+
+def plan_words(told: Mapping[str, Any]) -> Iterable[str]:
+    """Return what follows from a forecast, in sentences."""
+    assumed = ", assumed: no call has told it yet" if told["limit_assumed"] else ""
+    yield f"{told['limit']:,} calls a day{assumed}."
+    late = "" if told["fits"] else " It does not fit."
+    yield f"The cycle's calls are made about {told['ends_at']}, the next cycle begins at {told['next_cycle_at']}.{late}"
+    if told["last_cycle"] is None:
+        yield "What a whole cycle takes is known once one is over; the first reads all reviews that there ever were."
+    if told["would_fit_with"]:
+        yield "A whole cycle has more calls than its days. What would have to give:"
+        yield from (f"  {words}" for words in told["would_fit_with"])
+
+
+def _forecast(told: Mapping[str, Any]) -> str:
+    late = "" if told["fits"] else f", later than the next cycle's start ({told['next_cycle_at']}): see run.py plan"
+    return f"about {told['calls_left']:,} calls to go, done about {told['ends_at']}{late}"
 
 
 def _pictures(told: Mapping[str, Any], downloading: bool, at: str) -> Iterable[tuple[str, str]]:

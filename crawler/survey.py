@@ -12,6 +12,7 @@ from crawler import checkpoint
 from crawler.api import quota as day
 from crawler.api.quota import Quota
 from crawler.context import due_at
+from crawler.forecast import Forecast, foresee
 from crawler.freshness import Cycle, Freshness, revisit_before
 from crawler.outcome import Position
 from crawler.store import audit, failures, images, index, intervals, shops, state, usage
@@ -29,7 +30,6 @@ PACKAGES = (
     "filelock",
 )
 RECENT_SECONDS = 300.0
-CALLS_A_SECOND = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,6 @@ def stand(freshness: Freshness, now: float) -> Standing | None:
     )
 
 
-def calls_left(standing: Standing) -> int:
-    """Return about how many calls this cycle still needs, by what is known now."""
-    place = working_position(standing.position)
-    calls = -(-standing.due_listings // 100) + standing.due_reviews
-    if place.state == "TAXONOMY":
-        counts = [row["reported_count"] for row in intervals.certificates(standing.cycle.number)]
-        told = [count for count in counts if count]
-        mean = sum(told) / len(told) if told else 0
-        open_intervals = max(0, standing.intervals_total - standing.intervals_done - 1)
-        rest = max(0, (place.cursor.get("count") or 0) - (place.cursor.get("offset") or 0))
-        calls += int((open_intervals * mean + rest) / 100)
-    return calls
-
-
 def working_position(position: Position) -> Position:
     """Return the position that is worked on: the one behind the sleep, where it is a sleep for quota."""
     if position.state == "SLEEP" and position.cursor.get("reason") == "quota":
@@ -85,14 +71,10 @@ def working_position(position: Position) -> Position:
     return position
 
 
-def expected_end(standing: Standing, quota: Quota, now: float) -> float:
-    """Return about when this cycle's calls are done: at five a second within the day's limit."""
-    calls = calls_left(standing)
-    seconds = calls / CALLS_A_SECOND
-    left = day.available(quota, usage.by_minute(now - 2 * DAY_SECONDS), now)
-    if quota.limit and left is not None and calls > left:
-        seconds = max(seconds, (calls - max(0, left)) / quota.limit * DAY_SECONDS)
-    return now + seconds
+def forecast(standing: Standing, freshness: Freshness, quota: Quota, now: float) -> Forecast:
+    """Return what is needed to the end of the cycle, and when that is."""
+    due = due_at(freshness, standing.cycle, now)
+    return foresee(working_position(standing.position), standing.cycle, freshness, due, quota, now)
 
 
 def load_quota() -> Quota:
@@ -125,10 +107,12 @@ def survey(freshness: Freshness, now: float) -> dict[str, Any]:
         "audit": state.load_known("audit"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
-    return {**told, **_cycle(standing, quota, now)} if standing else told
+    if standing is None:
+        return told
+    return {**told, **_cycle(standing, now), "forecast": forecast(standing, freshness, quota, now).as_json()}
 
 
-def _cycle(standing: Standing, quota: Quota, now: float) -> Mapping[str, Any]:
+def _cycle(standing: Standing, now: float) -> Mapping[str, Any]:
     number = standing.cycle.number
     return {
         "cycle": {"number": number, "started_at": iso(standing.cycle.started_at)},
@@ -144,5 +128,4 @@ def _cycle(standing: Standing, quota: Quota, now: float) -> Mapping[str, Any]:
             "verdicts": intervals.verdicts(number),
             "plan": intervals.certificates(number),
         },
-        "forecast": {"calls_left": calls_left(standing), "ends_at": iso(expected_end(standing, quota, now))},
     }

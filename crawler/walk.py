@@ -111,6 +111,14 @@ def walk_back(walk: Walk) -> Walk | None:
     return replace(walk, offset=max(0, walk.offset - PAGE_ROWS), count=walk.offset, rewinds=walk.rewinds + 1)
 
 
+def within_reach(walk: Walk, asked_offset: int, cap_offset: int) -> Walk:
+    """Return the walk no further than the last page that can be had, where that is further than the page just asked.
+
+    A cap that was learned from an overlapping page is no multiple of a page.
+    """
+    return replace(walk, offset=cap_offset) if asked_offset < cap_offset < walk.offset else walk
+
+
 def is_past_reach(walk: Walk, cap_offset: int) -> bool:
     """Return whether the next page cannot be had or brings nothing: past the cap, or shown by the other order."""
     shown_from = (walk.count or 0) - cap_rows(cap_offset) + PAGE_ROWS

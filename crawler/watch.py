@@ -12,13 +12,14 @@ from crawler.api.ledger import Ledger
 from crawler.freshness import Freshness
 from crawler.outcome import Outcome, Position
 from crawler.store import images, usage
-from crawler.survey import expected_end, stand
+from crawler.survey import Standing, forecast, stand
 from runtime.clock import DAY_SECONDS, Clock, iso
 from runtime.progress import Progress
 from runtime.rate import Rate
 
 RATE_WINDOW_SECONDS = 10.0
 IMAGES_EVERY_SECONDS = 10.0
+FORECAST_EVERY_SECONDS = 30.0
 
 
 class Companion(Protocol):
@@ -47,6 +48,7 @@ class Watch:
         self._calls = Rate(clock, RATE_WINDOW_SECONDS)
         self._images: Mapping[str, int] = {"queued": 0, "done": 0}
         self._images_at = float("-inf")
+        self._ends, self._ends_at = "", float("-inf")
 
     def observe(self, position: Position, outcome: Outcome | None) -> None:
         """Take in one step; show the standing where it is time."""
@@ -71,8 +73,16 @@ class Watch:
         pictures = self._image_queue()
         values["pictures"] = images.in_words(pictures) + f"; {self._companion.tell(pictures['queued'])}"
         if standing and position.state != "SLEEP":
-            values["calls done at about"] = iso(expected_end(standing, self._ledger.quota, now))
+            values["calls done at about"] = self._expected_end(standing, now)
         return values
+
+    def _expected_end(self, standing: Standing, now: float) -> str:
+        moment = self._clock.monotonic()
+        if moment - self._ends_at > FORECAST_EVERY_SECONDS:
+            told = forecast(standing, self._freshness, self._ledger.quota, now)
+            self._ends = iso(told.ends_at) + ("" if told.fits else ", later than the next cycle's start")
+            self._ends_at = moment
+        return self._ends
 
     def _image_queue(self) -> Mapping[str, int]:
         now = self._clock.monotonic()

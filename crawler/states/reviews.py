@@ -10,7 +10,7 @@ from crawler.api.client import FIRST_REVIEW, PAGE_ROWS, Gone, PastCap, PastEnd, 
 from crawler.api.lookahead import Job
 from crawler.api.records import ReviewPage
 from crawler.context import Context
-from crawler.freshness import GONE_SHOP_IDLE
+from crawler.freshness import GONE_SHOP_IDLE, ShopFigures
 from crawler.outcome import Outcome, Position
 from crawler.store import shops
 from crawler.visit import Visit, between, due_shops, expects_reviews, load_visit, since_last_visit
@@ -45,6 +45,8 @@ def step(position: Position, context: Context) -> Outcome:
     doubtful = page.unreadable > 0 or (not page.reviews and expects_reviews(visit))
     if doubtful and visit.empty_answers < EMPTY_TRIES:
         return Outcome("advanced", asdict(replace(visit, empty_answers=visit.empty_answers + 1)))
+    if doubtful and not page.reviews:
+        return _done_in_doubt(visit, context)
     return _after_page(visit, page, context)
 
 
@@ -61,7 +63,9 @@ def _after_page(visit: Visit, page: ReviewPage, context: Context) -> Outcome:
     times = [at for at in times if FIRST_REVIEW <= at <= context.clock.now() + DAY_SECONDS]
     newest = max([*times, visit.newest or 0]) or None
     count = told_count(page.count, visit.count, visit.offset, len(page.reviews))
-    visit = replace(visit, newest=newest, offset=visit.offset + PAGE_ROWS, count=count, empty_answers=0)
+    looked_at = shops.latest_figures(visit.shop_id or 0)[1]
+    newer = visit.newer + sum(at > looked_at for at in times)
+    visit = replace(visit, newest=newest, offset=visit.offset + PAGE_ROWS, count=count, empty_answers=0, newer=newer)
     seen = changes.ReviewsSeen(page.reviews, context.now())
     if not page.reviews or visit.offset >= count:
         return _done(visit, context, (seen,))
@@ -71,11 +75,22 @@ def _after_page(visit: Visit, page: ReviewPage, context: Context) -> Outcome:
     return Outcome("advanced", asdict(visit), (seen,), "reviews", {"reviews": len(page.reviews)})
 
 
-def _done(visit: Visit, context: Context, before: tuple[changes.Change, ...]) -> Outcome:
-    shop_id = visit.shop_id or 0
+def _done_in_doubt(visit: Visit, context: Context) -> Outcome:
+    """End a visit that was told of no review again and again, where some were counted.
+
+    It counts as one at the figures of the last visit: if these were true, the shop is due again in the next cycle.
+    """
+    row = shops.find([visit.shop_id or 0]).get(visit.shop_id or 0)
+    return _done(visit, context, (), shops.visited_figures(row) or ShopFigures(None, None, None))
+
+
+def _done(
+    visit: Visit, context: Context, before: tuple[changes.Change, ...], figures: ShopFigures | None = None
+) -> Outcome:
+    shop_id, cycle = visit.shop_id or 0, context.cycle.number
     row = shops.find([shop_id]).get(shop_id)
     watermark = max([visit.newest or 0, (row.watermark if row else None) or 0]) or None
-    figures, cycle = shops.latest_figures(shop_id), context.cycle.number
+    figures = figures or shops.latest_figures(shop_id)[0].after(visit.newer)
     done = changes.VisitDone(shop_id, cycle, watermark, figures, context.now())
     read = sum(len(change.reviews) for change in before if isinstance(change, changes.ReviewsSeen))
     return Outcome("advanced", asdict(between(visit)), (*before, done), "shop done", {"reviews": read})

@@ -10,6 +10,7 @@ from crawler.store import failures
 from crawler.store.index import Due
 from models import IndexedShop, Shop, ShopDynamic
 from runtime import bulk
+from runtime.clock import parse_iso
 
 STATIC = ("create_date", "url", "is_shop_us_based", "shipping_from_country_iso", "shop_location_country_iso")
 DYNAMIC = (
@@ -89,14 +90,15 @@ def visited_figures(shop: IndexedShop | None) -> ShopFigures | None:
     return ShopFigures(shop.visited_review_count, shop.visited_review_average, shop.visited_sold_count)
 
 
-def latest_figures(shop_id: int) -> ShopFigures:
-    """Return the shop's figures by its latest dynamic row, all None where there is none."""
+def latest_figures(shop_id: int) -> tuple[ShopFigures, float]:
+    """Return the shop's figures by its latest dynamic row, and that row's moment (Unix seconds)."""
     row = (
         ShopDynamic.select().where(ShopDynamic.shop == shop_id).order_by(ShopDynamic.snapshot_timestamp.desc()).first()
     )
     if row is None:
-        return ShopFigures(None, None, None)
-    return ShopFigures(row.review_count, row.review_average, row.transaction_sold_count)
+        return ShopFigures(None, None, None), 0.0
+    figures = ShopFigures(row.review_count, row.review_average, row.transaction_sold_count)
+    return figures, parse_iso(row.snapshot_timestamp)
 
 
 def due_details(due: Due, limit: int) -> list[int]:
@@ -144,6 +146,11 @@ def due_review_count(cycle: int) -> int:
     """Return how many shops' figures moved and whose reviews are not read yet."""
     query = IndexedShop.select().where(IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle)
     return int(query.count())
+
+
+def visit_count(cycle: int) -> int:
+    """Return how many shops' reviews were read in this cycle."""
+    return int(IndexedShop.select().where(IndexedShop.review_cycle == cycle).count())
 
 
 def _fields(shop: DetailedShop, names: Sequence[str]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from models import ApiUsage
 from runtime import bulk
 
 SERVICE = "etsy"
+MINUTE = 60.0  # a row tells the calls of one
 
 
 def write(calls: Iterable[CallsMade]) -> None:
@@ -47,11 +48,12 @@ def by_minute(since: float) -> list[tuple[float, int]]:
     return [(at.replace(tzinfo=UTC).timestamp(), int(count)) for at, count in bulk.tuples(query)]
 
 
-def by_endpoint(since: float) -> dict[str, int]:
-    """Return the calls since that moment by endpoint."""
+def by_endpoint(since: float, until: float | None = None) -> dict[str, int]:
+    """Return the calls since that moment, and before the other, by endpoint."""
     query = (
         ApiUsage.select(ApiUsage.endpoint, fn.SUM(ApiUsage.request_count))
-        .where(ApiUsage.service == SERVICE, ApiUsage.recorded_at >= _moment(since))
+        .where(ApiUsage.service == SERVICE, ApiUsage.recorded_at >= _moment(since - since % MINUTE))
+        .where(ApiUsage.recorded_at < _moment(until) if until is not None else True)
         .group_by(ApiUsage.endpoint)
         .order_by(ApiUsage.endpoint)
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from crawler.changes import PageSeen
@@ -115,7 +116,8 @@ def limits_are_kept(world: World) -> Iterator[str]:
     """In no second are more than five calls sent, and in no day more than the day allows, refused ones counted.
 
     The day's limit is the largest of the day, which may have been cut within it. Whatever takes away what the crawl
-    knows of the day (a death, a clock that jumps) costs the one call that tells it anew.
+    knows of the day (a death, a clock that jumps) costs the one call that tells it anew; so does a cut of which the
+    first answer that comes through is a refusal.
     """
     moments = [call.at for call in world.sandbox.calls]
     if not moments:
@@ -126,9 +128,19 @@ def limits_are_kept(world: World) -> Iterator[str]:
     sent = len(moments) - bisect_right(moments, start)
     ended = [later.at for later in world.limits[1:]] + [float("inf")]
     most = max(limit.per_day for limit, end in zip(world.limits, ended, strict=True) if end >= start)
-    doubts = len(world.doubts) - bisect_right(world.doubts, start)
+    doubts = len(world.doubts) - bisect_right(world.doubts, start) + sum(at > start for at in _told_by_refusal(world))
     if sent > most + doubts:
         yield f"{sent} calls in the day up to {moments[-1]:.3f}; {most} were allowed, {doubts} in doubt"
+
+
+def _told_by_refusal(world: World) -> Iterator[float]:
+    """Return when the crawl first heard of a limit, where it heard of it by being refused."""
+    calls = world.sandbox.calls
+    for limit in world.limits[1:]:
+        first = bisect_left(calls, limit.at, key=lambda call: call.at)
+        heard = next((call for call in islice(calls, first, None) if call.fault is None), None)
+        if heard is not None and heard.status == 429:
+            yield heard.at
 
 
 INVARIANTS: tuple[Callable[[World], Iterator[str]], ...] = (

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from crawler.store import state
 from runtime.errors import KeyRefused
 from sandbox import Fault
+from tests.simulation.ending import wrong_at_the_end
 from tests.simulation.world import World
 
 
@@ -36,3 +38,27 @@ def test_a_stop_while_another_program_holds_the_database_is_an_orderly_end(tmp_p
 
     world.wire.after = lock_and_stop
     assert engine.run() == before
+
+
+def test_a_cap_that_an_overlapping_page_taught_hides_no_page(tmp_path: Path) -> None:
+    """Months, seed 15: a cap of 98 was learned at the offset 198; from then on no second page was asked for."""
+    world = World(tmp_path / "home", 1)
+    world.crawl_until("BACKFILL", 1)
+    with world.rig.database.atomic():  # type: ignore[union-attr]
+        state.save("search_cap", 98)
+    world.crawl_until("SLEEP", 2)
+    verdicts = world.rig.rows("SELECT verdict, COUNT(*) FROM intervals WHERE cycle = 2 AND status = 'done' GROUP BY 1")
+    assert [verdict for verdict, _ in verdicts] == ["complete"]
+    assert wrong_at_the_end(world) == []
+
+
+def test_a_shop_whose_visit_was_told_of_nothing_again_and_again_is_due_again_in_the_next_cycle(tmp_path: Path) -> None:
+    """Months, seed 14: an empty page was believed at the third time, and a counted review was missing for weeks."""
+    world = World(tmp_path / "home", 1)
+    world.crawl_until("REVIEWS", 1)
+    visits = "getReviewsByShop"
+    world.sandbox.faults.add(Fault("zero_count", endpoint=visits, count=3))
+    world.crawl_until("SLEEP", 1)
+    assert wrong_at_the_end(world) != [], "the fault hid nothing"
+    world.crawl_until("SLEEP", 2)
+    assert wrong_at_the_end(world) == []
