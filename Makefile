@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging models sandbox tests bench
 
-.PHONY: demo test run lint simulate torture bench-pictures bench-verify clean
+.PHONY: demo test run lint simulate torture bench-calls bench-pictures bench-verify clean
 
 demo: .venv/run
 	$(BIN)/python run.py demo
@@ -37,6 +37,10 @@ torture: .venv/dev
 # For example ARGS="--pictures 3000 --rounds 3 --memory"; the peers live in an environment of their own.
 bench-pictures: .venv/run .venv-bench/ready
 	$(BIN)/python -m bench.pictures $(ARGS)
+
+# For example ARGS="--listings 10000 100000 --cycles 3".
+bench-calls: .venv/run
+	$(BIN)/python -m bench.calls $(ARGS)
 
 PICTURES ?= 1000000
 bench-verify: .venv/run

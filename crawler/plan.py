@@ -156,4 +156,4 @@ def _middle(span: Span) -> float:
     """Return a cut for an interval of which no price is known: the middle of the logarithms."""
     low = max(span.min_price, 1.0)
     high = span.max_price if span.max_price is not None else low * 100
-    return round(math.sqrt(low * high), 2) if high > low else round((span.min_price + high) / 2, 2)
+    return round(math.sqrt(low * high), 2) if high > 2 * low else round((span.min_price + high) / 2, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from crawler import plan
@@ -54,6 +54,7 @@ def test_the_pieces_of_a_cut_cover_the_range_without_gap_or_overlap(
     assert all(price == round(price, 2) for price in breaks)
 
 
+@example(Span(967, 0.02, 1.02), [], 2)
 @given(spans(), st.lists(prices, max_size=300), st.integers(2, plan.MOST_PIECES))
 def test_a_cut_makes_progress_or_the_interval_is_declared_one_price(
     span: Span, known: list[float], pieces: int
