@@ -118,7 +118,8 @@ def plan_words(told: Mapping[str, Any]) -> Iterable[str]:
     assumed = ", assumed: no call has told it yet" if told["limit_assumed"] else ""
     yield f"{told['limit']:,} calls a day{assumed}."
     late = "" if told["fits"] else " It does not fit."
-    yield f"The cycle's calls are made about {told['ends_at']}, the next cycle begins at {told['next_cycle_at']}.{late}"
+    ends = f"are made about {told['ends_at']}" if told["calls_left"] else "are made"
+    yield f"The cycle's calls {ends}, the next cycle begins at {told['next_cycle_at']}.{late}"
     if told["last_cycle"] is None:
         yield "What a whole cycle takes is known once one is over; the first reads all reviews that there ever were."
     if told["would_fit_with"]:

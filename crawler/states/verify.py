@@ -22,21 +22,24 @@ IMAGE_GAPS = ("images_missing", "primary_not_one", "images_failed")
 
 
 def step(position: Position, context: Context) -> Outcome:
-    """Audit one stretch, or finish with the report."""
+    """Audit one stretch, or as many small ones as make one, or finish with the report."""
     audited = dict(position.cursor)
     rounds = audited.get("repairs", 0)
     checks = _checks(context.due(), context.file_checks)
-    check = audited.get("check", next(iter(checks)))
-    if check not in checks:
+    if audited.get("check", next(iter(checks))) not in checks:
         return _finish(audited, context)
-    found = checks[check](audited.get("after", 0))
-    _note(audited, check, found)
-    # After two rounds the rest is told in the report: what two rounds could not mend, a third will not.
-    repairs = _repairs(check, found, context, rounds) if rounds < MOST_REPAIRS else None
-    audited["queued"] = audited.get("queued", False) or repairs is not None
-    following = [*list(checks)[list(checks).index(check) + 1 :], "report"]
-    audited["check"], audited["after"] = (following[0], 0) if found.last_id is None else (check, found.last_id)
-    wanted = (repairs, _lost(found))
+    wanted: list[changes.Change | None] = []
+    left = STRETCH
+    while left > 0 and (check := audited.get("check", next(iter(checks)))) in checks:
+        found = checks[check](audited.get("after", 0))
+        left -= found.looked_at
+        _note(audited, check, found)
+        # After two rounds the rest is told in the report: what two rounds could not mend, a third will not.
+        repairs = _repairs(check, found, context, rounds) if rounds < MOST_REPAIRS else None
+        audited["queued"] = audited.get("queued", False) or repairs is not None
+        following = [*list(checks)[list(checks).index(check) + 1 :], "report"]
+        audited["check"], audited["after"] = (following[0], 0) if found.last_id is None else (check, found.last_id)
+        wanted += [repairs, _lost(found)]
     return Outcome("advanced", audited, tuple(change for change in wanted if change), "audit")
 
 
@@ -54,18 +57,20 @@ def audit_all(due: Due, file_checks: FileChecks, at: str) -> dict[str, Any]:
 
 def report(audited: Mapping[str, Any], cycle: int, at: str) -> dict[str, Any]:
     """Return the report of an audit that looked at everything."""
-    orphans = audit.check_orphans()
+    told = audited.get("gaps", {})
+    orphans = {name: number for name, number in told.items() if name in audit.ORPHANS}
+    gaps = {name: number for name, number in told.items() if name not in audit.ORPHANS}
     return {
         "cycle": cycle,
         "finished_at": at,
         "looked_at": audited.get("looked_at", {}),
-        "gaps": audited.get("gaps", {}),
+        "gaps": gaps,
         "examples": audited.get("examples", {}),
         "orphans": orphans,
         "intervals": intervals.verdicts(cycle),
         "failed_items": failures.count(),
         "repairs_queued": bool(audited.get("queued")),
-        "in_sync": not audited.get("gaps") and not orphans,
+        "in_sync": not told,
     }
 
 
@@ -74,6 +79,7 @@ def _checks(due: Due, file_checks: FileChecks) -> dict[str, Check]:
     return {
         "listings": partial(audit.check_listings, limit=STRETCH, due=due),
         "shops": partial(audit.check_shops, limit=STRETCH, due=due),
+        **{name: partial(audit.check_orphans, name, limit=STRETCH) for name in audit.ORPHANS},
         **{name: partial(check, due.cycle) for name, check in file_checks.items()},
     }
 
@@ -97,7 +103,8 @@ def _finish(audited: Mapping[str, Any], context: Context) -> Outcome:
 
 def _note(audited: dict[str, Any], check: str, found: Findings) -> None:
     looked_at = audited.get("looked_at", {})
-    audited["looked_at"] = {**looked_at, check: looked_at.get(check, 0) + found.looked_at}
+    if check not in audit.ORPHANS:  # whose rows are counted by what they belong to
+        audited["looked_at"] = {**looked_at, check: looked_at.get(check, 0) + found.looked_at}
     gaps, examples = dict(audited.get("gaps", {})), dict(audited.get("examples", {}))
     told: Mapping[str, Sequence[int | str]] = {**found.gaps, **found.strays}
     for name, things in told.items():

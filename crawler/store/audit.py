@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peewee import JOIN, Model, fn
@@ -82,35 +82,31 @@ def check_shops(after_id: int, limit: int, due: Due) -> Findings:
     return Findings(len(ids), ids[-1], {name: found for name, found in gaps.items() if found})
 
 
-def check_orphans() -> dict[str, int]:
-    """Return how many rows point to a listing or shop that is not there, by table; only those that do."""
-    pairs: tuple[tuple[str, type[Model], Any, type[Model], Any], ...] = (
-        ("listings without shop", Listing, Listing.shop, Shop, Shop.shop_id),
-        (
-            "listings_dynamic without listing",
-            ListingDynamic,
-            ListingDynamic.listing,
-            Listing,
-            Listing.listing_id,
-        ),
-        ("image_status without listing", ImageStatus, ImageStatus.listing, Listing, Listing.listing_id),
-        ("shops_dynamic without shop", ShopDynamic, ShopDynamic.shop, Shop, Shop.shop_id),
-        ("reviews without shop", Review, Review.shop, Shop, Shop.shop_id),
-        (
-            "listings without index row",
-            Listing,
-            Listing.listing_id,
-            IndexedListing,
-            IndexedListing.listing_id,
-        ),
-    )
-    found = {}
-    for name, child, key, parent, parent_key in pairs:
-        query = child.select(key).join(parent, JOIN.LEFT_OUTER, on=(key == parent_key)).where(parent_key.is_null())
-        number = query.count()
-        if number:
-            found[name] = int(number)
-    return found
+def check_orphans(name: str, after_id: int, limit: int) -> Findings:
+    """Look for rows of one kind that point to a listing or shop that is not there, in about `limit` rows.
+
+    They are told as strays: no call mends them. `name` is one of ORPHANS.
+    """
+    child, key, parent, parent_key = ORPHANS[name]
+    keys = child.select(key).where(key > after_id).order_by(key)
+    end = bulk.first_column(keys.limit(1).offset(limit - 1))
+    stretch = (key > after_id, key <= end[0]) if end else (key > after_id,)
+    query = child.select(key).join(parent, JOIN.LEFT_OUTER, on=(key == parent_key))
+    found = bulk.first_column(query.where(*stretch, parent_key.is_null()).order_by(key))
+    # The rows of one id are looked at together, so a stretch may have some more than it counts.
+    last_id = end[0] if end else None
+    return Findings(limit if end else 0, last_id, strays={name: list(map(str, found))} if found else {})
+
+
+ORPHANS: Mapping[str, tuple[type[Model], Any, type[Model], Any]] = {
+    "listings without shop": (Listing, Listing.shop, Shop, Shop.shop_id),
+    "listings without index row": (Listing, Listing.listing_id, IndexedListing, IndexedListing.listing_id),
+    "listings_dynamic without listing": (ListingDynamic, ListingDynamic.listing, Listing, Listing.listing_id),
+    "image_status without listing": (ImageStatus, ImageStatus.listing, Listing, Listing.listing_id),
+    "shops_dynamic without shop": (ShopDynamic, ShopDynamic.shop, Shop, Shop.shop_id),
+    "reviews without shop": (Review, Review.shop, Shop, Shop.shop_id),
+}
+"""What points to what: the child's key, and the parent's. Walked stretch by stretch along an index of the key."""
 
 
 def write_repairs(change: RepairsQueued) -> None:

@@ -98,7 +98,7 @@ def crawl(rig: Rig, cycle: int) -> None:
 def is_consistent(rig: Rig) -> None:
     assert rig.rows("PRAGMA foreign_key_check") == []
     assert rig.rows("PRAGMA integrity_check") == [("ok",)]
-    assert audit.check_orphans() == {}
+    assert not any(audit.check_orphans(name, 0, 10**6).strays for name in audit.ORPHANS)
     assert_any_database_takes_it(rig.rows)
     for table in COLLECTED_TABLES:
         keys = rig.rows(f"SELECT * FROM {table}")

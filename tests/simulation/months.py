@@ -1,7 +1,7 @@
 """Months of a crawl in seconds: one seed gives one history, byte for byte.
 
 market, server and computer on one virtual time → incidents, as the seed says → after every step the invariants
-  → after every cycle the truth → at last two calm cycles, and the data set must be what is true
+  → at last two calm cycles: no row may hold what was never true, and the data set must be what is true then
 """
 
 from __future__ import annotations

@@ -379,7 +379,27 @@ def test_an_audit_finds_each_kind_of_gap(database: Database) -> None:
         "listing_due": [5],
     }
     assert audit.check_shops(0, 100, due).gaps == {"shop_dynamic_missing": [9]}
-    assert audit.check_orphans() == {"listings_dynamic without listing": 1, "image_status without listing": 1}
+    strays = [audit.check_orphans(name, 0, 100).strays for name in audit.ORPHANS]
+    assert [found for found in strays if found] == [
+        {"listings_dynamic without listing": ["1"]},
+        {"image_status without listing": ["1"]},
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_orphans_are_found_in_stretches_of_any_length(database: Database, limit: int) -> None:
+    details = [seen(*(with_images(image(i, 1), listing_id=i) for i in range(1, 8)), with_shop=shop())]
+    writer.write([page(*(row(i) for i in range(1, 8))), *details])
+    execute(database, "PRAGMA foreign_keys = 0")
+    execute(database, "DELETE FROM listings WHERE listing_id IN (2, 3, 7)")
+    name, after, found = "image_status without listing", 0, []
+    while True:
+        part = audit.check_orphans(name, after, limit)
+        found += part.strays.get(name, [])
+        if part.last_id is None:
+            break
+        after = part.last_id
+    assert found == ["2", "3", "7"]
 
 
 def test_an_audit_goes_on_where_its_last_stretch_ended(database: Database) -> None:
