@@ -28,12 +28,6 @@ class ShopFigures:
     review_average: float | None
     sold_count: int | None
 
-    def after(self, newer: int) -> ShopFigures:
-        """Return the figures once so many reviews more were written; the average is then unknown."""
-        if not newer or self.review_count is None:
-            return self
-        return ShopFigures(self.review_count + newer, None, self.sold_count)
-
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
@@ -75,8 +69,7 @@ def review_visit_due(now_figures: ShopFigures, visited: ShopFigures | None, met_
     """
     count = now_figures.review_count
     if visited is not None:
-        moved = visited.review_average is not None and now_figures.review_average != visited.review_average
-        return moved or count != visited.review_count
+        return (count, now_figures.review_average) != (visited.review_count, visited.review_average)
     if met_before and count is not None:
         return count > 0
     return bool(count) or now_figures.sold_count != 0

@@ -21,9 +21,8 @@ class Visit:
 
     `shop_id` is the shop under way, None between two; `offset` the next page's; `newest` the time of the newest
     review seen so far; `count` what the page before reported; `empty_answers` how often this page came back
-    empty where reviews were expected, or with rows that are none; `newer` how many reviews were written after the
-    shop's figures were read. `retry_after` is None until every due shop was tried, then the last shop that got its
-    second chance.
+    empty where reviews were expected, or with rows that are none. `retry_after` is None until every due shop was
+    tried, then the last shop that got its second chance.
     """
 
     shop_id: int | None = None
@@ -32,7 +31,6 @@ class Visit:
     newest: int | None = None
     count: int | None = None
     empty_answers: int = 0
-    newer: int = 0
     retry_after: int | None = None
 
 
@@ -56,7 +54,7 @@ def expects_reviews(visit: Visit) -> bool:
     shop_id = visit.shop_id or 0
     row = shops.find([shop_id]).get(shop_id)
     visited = row is not None and row.watermark is not None
-    return visited or bool(visit.count or shops.latest_figures(shop_id)[0].review_count)
+    return visited or bool(visit.count or shops.latest_figures(shop_id).review_count)
 
 
 def since_last_visit(shop_id: int) -> int:
@@ -68,8 +66,7 @@ def since_last_visit(shop_id: int) -> int:
 def load_visit(position: Position) -> Visit:
     """Return the visit that the position holds; UserMistake where it holds none."""
     cursor: dict[str, Any] = {name: position.cursor.get(name) for name in Visit.__slots__}
-    for name in ("offset", "empty_answers", "newer"):
-        cursor[name] = cursor[name] or 0
+    cursor["offset"], cursor["empty_answers"] = cursor["offset"] or 0, cursor["empty_answers"] or 0
     if not all(value is None or (isinstance(value, int) and value >= 0) for value in cursor.values()):
         raise UserMistake(
             f"The position's cursor {dict(position.cursor)} is none of REVIEWS.",

@@ -63,9 +63,7 @@ def _after_page(visit: Visit, page: ReviewPage, context: Context) -> Outcome:
     times = [at for at in times if FIRST_REVIEW <= at <= context.clock.now() + DAY_SECONDS]
     newest = max([*times, visit.newest or 0]) or None
     count = told_count(page.count, visit.count, visit.offset, len(page.reviews))
-    looked_at = shops.latest_figures(visit.shop_id or 0)[1]
-    newer = visit.newer + sum(at > looked_at for at in times)
-    visit = replace(visit, newest=newest, offset=visit.offset + PAGE_ROWS, count=count, empty_answers=0, newer=newer)
+    visit = replace(visit, newest=newest, offset=visit.offset + PAGE_ROWS, count=count, empty_answers=0)
     seen = changes.ReviewsSeen(page.reviews, context.now())
     if not page.reviews or visit.offset >= count:
         return _done(visit, context, (seen,))
@@ -90,8 +88,7 @@ def _done(
     shop_id, cycle = visit.shop_id or 0, context.cycle.number
     row = shops.find([shop_id]).get(shop_id)
     watermark = max([visit.newest or 0, (row.watermark if row else None) or 0]) or None
-    figures = figures or shops.latest_figures(shop_id)[0].after(visit.newer)
-    done = changes.VisitDone(shop_id, cycle, watermark, figures, context.now())
+    done = changes.VisitDone(shop_id, cycle, watermark, figures or shops.latest_figures(shop_id), context.now())
     read = sum(len(change.reviews) for change in before if isinstance(change, changes.ReviewsSeen))
     return Outcome("advanced", asdict(between(visit)), (*before, done), "shop done", {"reviews": read})
 

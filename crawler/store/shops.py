@@ -10,7 +10,6 @@ from crawler.store import failures
 from crawler.store.index import Due
 from models import IndexedShop, Shop, ShopDynamic
 from runtime import bulk
-from runtime.clock import parse_iso
 
 STATIC = ("create_date", "url", "is_shop_us_based", "shipping_from_country_iso", "shop_location_country_iso")
 DYNAMIC = (
@@ -90,15 +89,14 @@ def visited_figures(shop: IndexedShop | None) -> ShopFigures | None:
     return ShopFigures(shop.visited_review_count, shop.visited_review_average, shop.visited_sold_count)
 
 
-def latest_figures(shop_id: int) -> tuple[ShopFigures, float]:
-    """Return the shop's figures by its latest dynamic row, and that row's moment (Unix seconds)."""
+def latest_figures(shop_id: int) -> ShopFigures:
+    """Return the shop's figures by its latest dynamic row, all None where there is none."""
     row = (
         ShopDynamic.select().where(ShopDynamic.shop == shop_id).order_by(ShopDynamic.snapshot_timestamp.desc()).first()
     )
     if row is None:
-        return ShopFigures(None, None, None), 0.0
-    figures = ShopFigures(row.review_count, row.review_average, row.transaction_sold_count)
-    return figures, parse_iso(row.snapshot_timestamp)
+        return ShopFigures(None, None, None)
+    return ShopFigures(row.review_count, row.review_average, row.transaction_sold_count)
 
 
 def due_details(due: Due, limit: int) -> list[int]:

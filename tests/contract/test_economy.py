@@ -56,26 +56,6 @@ def test_a_sale_alone_brings_nobody_to_a_shop_s_reviews_and_a_review_does(tmp_pa
     rig.close()
 
 
-def test_a_review_written_before_its_shop_s_visit_brings_no_second_one_and_the_next_review_does(tmp_path: Path) -> None:
-    """In the first cycle days lie between the batch that brings a shop's figures and the visit to its reviews."""
-    clock = VirtualClock()
-    market = SandboxSettings(listings=300, shops=12, reviews_per_shop=20.0)
-    rig = Rig(tmp_path / "home", Sandbox(market, clock=clock.true), clock)
-    rig.run_until("REVIEWS")
-    shops = [row[0] for row in rig.rows("SELECT shop_id FROM indexed_shops WHERE review_due = 1")]
-    world = rig.sandbox.market
-    shop = next(world.shops[shop_id] for shop_id in shops if len(world.reviews(world.shops[shop_id])) > 3)
-    clock.advance(600.0)
-    add_review(rig, shop.shop_id)
-    rig.run_cycle()
-    assert visited(rig, 2) == []
-    add_review(rig, shop.shop_id)
-    assert visited(rig, 3) == [str(shop.shop_id)]
-    stored = {row[0] for row in rig.rows("SELECT transaction_id FROM reviews WHERE shop_id = ?", shop.shop_id)}
-    assert stored == {review.transaction_id for review in world.reviews(shop)}
-    rig.close()
-
-
 def add_review(rig: Rig, shop_id: int) -> None:
     world = rig.sandbox.market
     shop = world.shops[shop_id]

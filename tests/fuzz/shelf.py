@@ -131,7 +131,7 @@ def _keep_listings(shelf: Shelf, listings: Sequence[records.ListingRecord]) -> N
 
 def _keep_shop(shelf: Shelf, shop: records.ShopRecord) -> None:
     shelf.write(changes.DetailsSeen(1, (), (DetailedShop(shop, AT, True),), AT))
-    figures, _ = shops.latest_figures(shop.shop_id)
+    figures = shops.latest_figures(shop.shop_id)
     assert figures == ShopFigures(shop.review_count, shop.review_average, shop.transaction_sold_count)
     shelf.write(changes.VisitDone(shop.shop_id, 1, shop.update_date, figures, AT))
     assert shops.visited_figures(shops.find([shop.shop_id])[shop.shop_id]) == figures
