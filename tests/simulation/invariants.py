@@ -117,7 +117,7 @@ def limits_are_kept(world: World) -> Iterator[str]:
 
     The day's limit is the largest of the day, which may have been cut within it. Whatever takes away what the crawl
     knows of the day (a death, a clock that jumps) costs the one call that tells it anew; so does a cut of which the
-    first answer that comes through is a refusal.
+    first answer that comes through is a refusal, and a day in which calls seem to come back that a wrong clock dated.
     """
     moments = [call.at for call in world.sandbox.calls]
     if not moments:
@@ -129,6 +129,7 @@ def limits_are_kept(world: World) -> Iterator[str]:
     ended = [later.at for later in world.limits[1:]] + [float("inf")]
     most = max(limit.per_day for limit, end in zip(world.limits, ended, strict=True) if end >= start)
     doubts = len(world.doubts) - bisect_right(world.doubts, start) + sum(at > start for at in _told_by_refusal(world))
+    doubts += start < world.misdated_until
     if sent > most + doubts:
         yield f"{sent} calls in the day up to {moments[-1]:.3f}; {most} were allowed, {doubts} in doubt"
 

@@ -45,6 +45,8 @@ class World:
         """The day's limits, and from which moment of the monotonic time on each was in force."""
         self.doubts: list[float] = []
         """Moments at which the crawl lost what it knew of the day."""
+        self.misdated_until = float("-inf")
+        """Up to when calls that were dated by a wrong clock may seem to come back."""
         self.lost_calls = 0
         """How many calls nobody has written down, since the process died that had made them."""
         self._lock: sqlite3.Connection | None = None
@@ -78,13 +80,23 @@ class World:
 
     def jump(self, seconds: float) -> None:
         """Set the computer's clock wrong."""
+        self._misdate()
         self.clock.jump(seconds)
+        self._misdate()
         self.doubt()
 
     def set_clock_right(self) -> None:
         """Set the computer's clock right."""
+        self._misdate()
         self.clock.set_right()
         self.doubt()
+
+    def _misdate(self) -> None:
+        """Note until when calls that are dated by a wrong clock seem to leave the day's window."""
+        wrong = abs(self.clock.now() - self.clock.true.now())
+        if wrong:
+            until = self.clock.true.monotonic() + wrong + DAY_SECONDS
+            self.misdated_until = max(self.misdated_until, until)
 
     def lock(self, seconds: float) -> bool:
         """Hold the database as another program would, for so long; return False where that is so already."""
