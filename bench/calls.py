@@ -70,6 +70,7 @@ REASONS = {
     "second looks": SEARCH,
     "doubtful pages": SEARCH,
     "dead batches": BATCH,
+    "figures read again": BATCH,
     "shops visited for nothing": REVIEWS,
 }
 """Which endpoint's calls each reason explains; what is in no way special is a partial page, batch or visit."""
@@ -154,6 +155,8 @@ class Bench(Rig):
             bill.extra["second looks"] += 1
         elif outcome.said.startswith("doubtful"):
             bill.extra["doubtful pages"] += 1
+        elif outcome.said == "figures":
+            bill.extra["figures read again"] += len(calls)
         self._looked_back = bool(outcome.cursor.get("looking_back") or outcome.cursor.get("passes"))
         for change in outcome.changes:
             self._note_change(bill, change)

@@ -13,12 +13,13 @@ from crawler.api.client import PAGE_ROWS, Gone, MissingListings
 from crawler.api.records import ListingBatch, ListingRecord, ShopRecord
 from crawler.context import Context
 from crawler.eras import is_wanted
-from crawler.freshness import ShopFigures, review_visit_due
+from crawler.freshness import ShopFigures, is_young, review_visit_due
 from crawler.store import index, shops
 from models import IndexedListing
 from runtime.errors import ItemTrouble
 
 ACTIVE = ("active", None)
+BATCH_ENDPOINTS = ("getListingsByListingIds", "getListing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,14 @@ class BatchRead:
     counts: Mapping[str, int]
 
 
-def read_batch(context: Context, listing_ids: Sequence[int], wanted_anyway: bool = False) -> BatchRead:
-    """Make the call for these listings (at most 100) and say what to write down."""
+def read_batch(
+    context: Context, listing_ids: Sequence[int], wanted_anyway: bool = False, for_figures: bool = False
+) -> BatchRead:
+    """Make the call for these listings (at most 100) and say what to write down.
+
+    What was not wanted by its age is kept where it is `wanted_anyway`; shops that are fresh get a row all the same
+    where the call is `for_figures`.
+    """
     try:
         batch = context.client.fetch_listings(listing_ids)
     except MissingListings as missing:
@@ -48,7 +55,7 @@ def read_batch(context: Context, listing_ids: Sequence[int], wanted_anyway: bool
     )
     if not batch.listings and not batch.unreadable:
         return _left_out(context, listing_ids, wanted_anyway)
-    return _details(context, batch, wanted_anyway)
+    return _details(context, batch, wanted_anyway, for_figures)
 
 
 def _left_out(context: Context, listing_ids: Sequence[int], wanted_anyway: bool) -> BatchRead:
@@ -88,7 +95,7 @@ def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
     return BatchRead((gone,), PAGE_ROWS, {"removed": len(listings)})
 
 
-def _details(context: Context, batch: ListingBatch, wanted_anyway: bool) -> BatchRead:
+def _details(context: Context, batch: ListingBatch, wanted_anyway: bool, for_figures: bool = False) -> BatchRead:
     once = {record.listing_id: record for record in batch.listings}
     rows = index.find(list(once))
     listings, failures = [], dict(batch.unreadable)
@@ -101,7 +108,7 @@ def _details(context: Context, batch: ListingBatch, wanted_anyway: bool) -> Batc
         listings.append(_detailed(context, record, record.shop_id, row, wanted_anyway))
     at, cycle = context.now(), context.cycle.number
     failed = [changes.ItemFailed("listing", listing_id, why, cycle, at) for listing_id, why in failures.items()]
-    seen = changes.DetailsSeen(cycle, tuple(listings), _unfresh_shops(context, listings), at)
+    seen = changes.DetailsSeen(cycle, tuple(listings), _unfresh_shops(context, listings, for_figures), at)
     new = sum(1 for listing in listings if listing.wanted and not _is_known(rows.get(listing.record.listing_id)))
     counts = {"new": new, "updated": len(listings) - new, "failed": len(failed)}
     return BatchRead((seen, *failed), PAGE_ROWS, counts)
@@ -137,8 +144,10 @@ def _detailed(
     )
 
 
-def _unfresh_shops(context: Context, listings: Sequence[changes.DetailedListing]) -> tuple[changes.DetailedShop, ...]:
-    """Return each shop that came along once, those left out that are fresh already."""
+def _unfresh_shops(
+    context: Context, listings: Sequence[changes.DetailedListing], all_of_them: bool
+) -> tuple[changes.DetailedShop, ...]:
+    """Return each shop that came along once; those left out that are fresh already, unless `all_of_them` are wanted."""
     came = {
         listing.record.shop.shop_id: listing.record.shop
         for listing in listings
@@ -150,7 +159,7 @@ def _unfresh_shops(context: Context, listings: Sequence[changes.DetailedListing]
         row = known.get(shop_id)
         fresh_until = row.detail_due_at if row is not None and row.known else None
         is_due = row is None or fresh_until is None or (row.detail_cycle < due.cycle and fresh_until < due.horizon)
-        if is_due or str(fresh_until) > due.latest:
+        if all_of_them or is_due or str(fresh_until) > due.latest:
             unfresh.append(detailed_shop(context, record))
     return tuple(unfresh)
 
@@ -160,8 +169,10 @@ def detailed_shop(context: Context, record: ShopRecord) -> changes.DetailedShop:
     row = shops.find([record.shop_id]).get(record.shop_id)
     met_before = row is not None and bool(row.known)
     figures = ShopFigures(record.review_count, record.review_average, record.transaction_sold_count)
-    next_due = context.freshness.next_due(context.clock.now(), 0)
-    return changes.DetailedShop(record, next_due, review_visit_due(figures, shops.visited_figures(row), met_before))
+    now = context.clock.now()
+    young = is_young(record.create_date, now)
+    review_due = review_visit_due(figures, shops.visited_figures(row), met_before, young)
+    return changes.DetailedShop(record, context.freshness.next_due(now, 0), review_due)
 
 
 def _is_known(row: IndexedListing | None) -> bool:

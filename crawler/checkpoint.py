@@ -44,8 +44,7 @@ CURSORS: Mapping[str, Mapping[str, Form]] = {
         "min_price": is_number,
         "max_price": optional(is_number),
         "sort_order": lambda value: value in ("asc", "desc"),
-        "forced": is_flag,
-        "looking_back": is_flag,
+        **dict.fromkeys(("forced", "looking_back", "new_only"), is_flag),
     },
     "BACKFILL": {"batch_size": is_whole, "repairs": is_whole, "after": optional(_is_place)},
     "VERIFY": {
@@ -59,8 +58,7 @@ CURSORS: Mapping[str, Mapping[str, Form]] = {
     },
     "REVIEWS": {
         **dict.fromkeys(("shop_id", "until", "newest", "count", "retry_after"), optional(is_whole)),
-        "offset": is_whole,
-        "empty_answers": is_whole,
+        **dict.fromkeys(("offset", "empty_answers", "visits_left"), is_whole),
     },
     "SLEEP": {"until": is_moment, "reason": lambda value: value in ("cycle", "quota")},
 }

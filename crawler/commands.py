@@ -17,9 +17,10 @@ from crawler import checkpoint, dumps, report
 from crawler.batch import read_batch
 from crawler.checkpoint import load_position
 from crawler.context import due_at
+from crawler.forecast import load_quota
 from crawler.states import verify as verify_state
 from crawler.store import usage, writer
-from crawler.survey import forecast, load_quota, stand, survey
+from crawler.survey import forecast, stand, survey
 from crawler.watch import Companion
 from crawler.wiring import (
     KILL_NAMES,

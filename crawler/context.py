@@ -15,7 +15,8 @@ from runtime.stop import Stop
 
 def due_at(freshness: Freshness, cycle: Cycle, now: float) -> Due:
     """Return which rows are due in a cycle at that moment."""
-    return Due(cycle.number, freshness.horizon(cycle, now), freshness.latest_due(now))
+    overdue = now >= freshness.next_cycle_at(cycle, cycle.started_at)
+    return Due(cycle.number, freshness.horizon(cycle, now), freshness.latest_due(now), overdue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from crawler.api.quota import Quota
 from crawler.freshness import Cycle, Freshness
 from crawler.outcome import Position
 from crawler.plan import PAGE_ROWS
-from crawler.store import index, intervals, shops, usage
+from crawler.store import index, intervals, shops, state, usage
 from crawler.store.index import Due
 from runtime.clock import DAY_SECONDS, iso, parse_iso
 
@@ -41,7 +41,7 @@ class Forecast:
 
     `left` is for the cycle under way; `last` what the last whole cycle took, None before there was one. `limit` is the
     day's calls, assumed where `is_assumed`; `ends_at` is when the cycle's calls are made, `due_at` when the next
-    cycle is to begin.
+    cycle is to begin; `was_first` whether the last cycle was the first.
     """
 
     left: Need
@@ -52,6 +52,7 @@ class Forecast:
     due_at: float
     cycle_days: float
     max_age_days: float
+    was_first: bool = False
 
     @property
     def fits(self) -> bool:
@@ -60,8 +61,14 @@ class Forecast:
 
     @property
     def is_tight(self) -> bool:
-        """Whether a cycle takes more calls than its days have, by the last one."""
-        return self.last is not None and self.last.calls > self.limit * self.cycle_days
+        """Whether a cycle takes more calls than its days have, by the last one.
+
+        The first reads all reviews that there ever were, so of that the others count.
+        """
+        if self.last is None:
+            return False
+        calls = self.last.calls - (self.last.reviews if self.was_first else 0)
+        return calls > self.limit * self.cycle_days
 
     def gives(self) -> list[str]:
         """Return in sentences what would make a cycle fit, empty where it fits already."""
@@ -95,6 +102,11 @@ class Forecast:
         }
 
 
+def load_quota() -> Quota:
+    """Return what is known of the day's limit."""
+    return Quota.of_json(state.load_known("quota") or {})
+
+
 def foresee(place: Position, cycle: Cycle, freshness: Freshness, due: Due, quota: Quota, now: float) -> Forecast:
     """Return the forecast; `place` is the position that is worked on, behind a sleep for quota."""
     last = _last_cycle(cycle)
@@ -108,6 +120,7 @@ def foresee(place: Position, cycle: Cycle, freshness: Freshness, due: Due, quota
         due_at=freshness.next_cycle_at(cycle, cycle.started_at),
         cycle_days=freshness.cycle_days,
         max_age_days=freshness.max_age_days,
+        was_first=cycle.number == 2,
     )
 
 
@@ -117,7 +130,7 @@ def _left(place: Position, cycle: Cycle, due: Due, last: Need | None) -> Need:
         return Need(0, 0, 0)
     searches = _searches_left(place, cycle.number) if place.state == "TAXONOMY" else 0
     unseen = 0.0
-    if place.state == "TAXONOMY" and cycle.number == 1:  # in later cycles what will be asked for is due from the start
+    if searches and cycle.number == 1:  # in later cycles what will be asked for is due from the start
         totals = index.totals()
         unseen = searches * (totals["wanted"] / totals["seen"] if totals["seen"] else 1.0)
     reviews = math.ceil(shops.due_review_count(cycle.number) * _pages_a_visit(cycle))
@@ -131,7 +144,7 @@ def _pages_a_visit(cycle: Cycle) -> float:
     """Return how many pages a visit to a shop's reviews has taken in this cycle."""
     made = usage.by_endpoint(cycle.started_at)
     pages = sum(number for name, number in made.items() if KINDS.get(name) == "reviews")
-    return max(1.0, pages / max(1, shops.visit_count(cycle.number)))
+    return max(1.0, pages / max(1, shops.visit_count(iso(cycle.started_at))))
 
 
 def _searches_left(place: Position, cycle: int) -> int:

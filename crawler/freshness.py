@@ -9,6 +9,8 @@ from runtime.clock import DAY_SECONDS, iso
 REVIEW_REVISIT_DAYS = 28.0
 MOST_DOUBLINGS = 6
 CLOCK_SPARE_SECONDS = 3600.0  # computers set their clocks right by seconds now and then
+TELLING_SALES = 8
+YOUNG_DAYS = 360.0  # a year, with room for clocks that differ
 GONE_SHOP_IDLE = 2  # a shop that is gone is asked for again after four times the age limit
 
 
@@ -61,18 +63,26 @@ class Freshness:
         return max(now, cycle.started_at + self.cycle_days * DAY_SECONDS)
 
 
-def review_visit_due(now_figures: ShopFigures, visited: ShopFigures | None, met_before: bool) -> bool:
+def review_visit_due(
+    now_figures: ShopFigures, visited: ShopFigures | None, met_before: bool, is_young: bool = False
+) -> bool:
     """Return whether a shop's reviews are worth a call, by its figures now and at the last visit (if any).
 
-    A review needs a sale, so a shop without one has none; a shop that was met before and not visited had none then.
-    Most sales bring no review: a sale alone is a reason only where the number of reviews is not told, and once.
+    The number covers the past year. What is older was read at the first visit, or cannot be: a shop that was met
+    before and not visited had no sale then, and one that `is_young` was not there. Most sales bring no review, so
+    where the number is not told some have to be made.
     """
-    count = now_figures.review_count
+    count, sold = now_figures.review_count, now_figures.sold_count
     if visited is not None:
         return (count, now_figures.review_average) != (visited.review_count, visited.review_average)
-    if met_before and count is not None:
-        return count > 0
-    return bool(count) or now_figures.sold_count != 0
+    if not (met_before or is_young):
+        return bool(count) or sold != 0
+    return count > 0 if count is not None else sold is None or sold >= TELLING_SALES
+
+
+def is_young(created: int | None, now: float) -> bool:
+    """Return whether a shop, opened then, is so new that the past year holds all its reviews."""
+    return created is not None and now - created < YOUNG_DAYS * DAY_SECONDS
 
 
 def revisit_before(now: float) -> str:

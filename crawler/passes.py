@@ -19,9 +19,8 @@ def after_page(here: Walk, interval: Interval, context: Context, seen: changes.P
         return _after_look(here, interval, context, seen)
     first_count = here.first_count if here.first_count is not None else seen.count
     here = replace(here, first_count=first_count)
-    following, cap = walk.next_walk(here, seen.count), planning.cap_offset()
-    following = None if following is None else walk.within_reach(following, here.offset, cap)
-    if following is None or not seen.rows or walk.is_past_reach(following, cap):
+    following = walk.next_within_reach(here, seen.count, planning.cap_offset())
+    if following is None or not seen.rows:
         return close(here, interval, context, seen.count, (seen,))
     return Outcome("advanced", following.cursor(), (seen,), "page", _seen((seen,)))
 

@@ -10,12 +10,13 @@ from typing import Any
 from crawler import changes, plan
 from crawler.api.records import SearchPage, TaxonomyNode
 from crawler.context import Context
+from crawler.forecast import foresee, load_quota
 from crawler.outcome import Outcome, Position
 from crawler.plan import Span
 from crawler.store import index, intervals, state
 from crawler.walk import Walk, has_collapsed
 from models import Interval
-from runtime.clock import DAY_SECONDS, parse_iso
+from runtime.clock import DAY_SECONDS, iso, parse_iso
 from runtime.errors import CrawlError, ItemTrouble, ServerTrouble, UserMistake
 
 TREE_DAYS = 28.0
@@ -69,6 +70,7 @@ def walk_of(interval: Interval, here: Walk) -> Walk:
         sort_order=interval.sort_order,
         forced=bool(interval.forced),
         batch_size=here.batch_size,
+        new_only=here.new_only,
     )
 
 
@@ -100,9 +102,32 @@ def step(here: Walk, context: Context) -> Outcome:
     breaks = _breaks_now(context)
     spans = _planned_spans(context, breaks)
     # The ids of the rows are not known before they are stored: the next step asks the plan which is first.
-    begun = replace(here, taxonomy_id=spans[0].taxonomy_id, min_price=spans[0].min_price, max_price=spans[0].max_price)
+    begun = replace(
+        here,
+        taxonomy_id=spans[0].taxonomy_id,
+        min_price=spans[0].min_price,
+        max_price=spans[0].max_price,
+        new_only=not _fits(here, context),
+    )
     made = changes.PlanMade(context.cycle.number, tuple(spans), _as_json(breaks))
     return Outcome("advanced", begun.cursor(), (made,), "plan")
+
+
+def _fits(here: Walk, context: Context) -> bool:
+    """Return whether the cycle that begins will end before the next one is to; say so where it will not."""
+    place = Position("TAXONOMY", here.cursor(), context.cycle.number, context.now())
+    now = context.clock.now()
+    told = foresee(place, context.cycle, context.freshness, context.due(), load_quota(), now)
+    if not told.fits:
+        log.warning(
+            "This cycle needs about %s calls and will end about %s, after the next one is to begin (%s). New listings "
+            "come first, then those that are due, then shops with new reviews; what was found gone before and shops "
+            "without news wait where the time is over. `python run.py plan` says what would make it fit.",
+            f"{told.left.calls:,}",
+            iso(told.ends_at),
+            iso(told.due_at),
+        )
+    return told.fits
 
 
 def without_tree(here: Walk, context: Context, trouble: CrawlError) -> Outcome:
@@ -157,8 +182,10 @@ def split(
         )
     made = changes.IntervalSplit(here.interval_id or 0, context.cycle.number, tuple(pieces), note, context.now())
     first = pieces[0]
-    cursor = Walk(first.taxonomy_id, first.min_price, first.max_price, batch_size=here.batch_size).cursor()
-    return Outcome("advanced", cursor, (*before, made), "split")
+    begun = Walk(
+        first.taxonomy_id, first.min_price, first.max_price, batch_size=here.batch_size, new_only=here.new_only
+    )
+    return Outcome("advanced", begun.cursor(), (*before, made), "split")
 
 
 def is_too_large(here: Walk, count: int) -> bool:

@@ -12,7 +12,7 @@ from crawler import checkpoint
 from crawler.api import quota as day
 from crawler.api.quota import Quota
 from crawler.context import due_at
-from crawler.forecast import Forecast, foresee
+from crawler.forecast import Forecast, foresee, load_quota
 from crawler.freshness import Cycle, Freshness, revisit_before
 from crawler.outcome import Position
 from crawler.store import audit, failures, images, index, intervals, shops, state, usage
@@ -75,11 +75,6 @@ def forecast(standing: Standing, freshness: Freshness, quota: Quota, now: float)
     """Return what is needed to the end of the cycle, and when that is."""
     due = due_at(freshness, standing.cycle, now)
     return foresee(working_position(standing.position), standing.cycle, freshness, due, quota, now)
-
-
-def load_quota() -> Quota:
-    """Return what is known of the day's limit."""
-    return Quota.of_json(state.load_known("quota") or {})
 
 
 def survey(freshness: Freshness, now: float) -> dict[str, Any]:

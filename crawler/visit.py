@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from crawler.api.client import FIRST_REVIEW
+from crawler.api.client import FIRST_REVIEW, PAGE_ROWS
 from crawler.context import Context
 from crawler.freshness import revisit_before
 from crawler.outcome import Position
-from crawler.store import shops
+from crawler.store import index, shops
+from runtime.clock import iso
 from runtime.errors import UserMistake
 
+FIGURES_HOURS = 12.0  # on a moving market a day's figures cost 2 to 3 visits for nothing in a hundred, a batch one call
 OVERLAP_SECONDS = 1  # whether min_created is inclusive is not known
 
 
@@ -22,7 +25,8 @@ class Visit:
     `shop_id` is the shop under way, None between two; `offset` the next page's; `newest` the time of the newest
     review seen so far; `count` what the page before reported; `empty_answers` how often this page came back
     empty where reviews were expected, or with rows that are none. `retry_after` is None until every due shop was
-    tried, then the last shop that got its second chance.
+    tried, then the last shop that got its second chance. `visits_left` is how many visits the last look at the
+    shops' figures is good for.
     """
 
     shop_id: int | None = None
@@ -32,21 +36,41 @@ class Visit:
     count: int | None = None
     empty_answers: int = 0
     retry_after: int | None = None
+    visits_left: int = 0
 
 
 def between(visit: Visit) -> Visit:
     """Return the cursor between this shop and the next."""
-    return Visit(retry_after=None if visit.retry_after is None else visit.shop_id)
+    return Visit(
+        retry_after=None if visit.retry_after is None else visit.shop_id, visits_left=max(0, visit.visits_left - 1)
+    )
 
 
 def due_shops(visit: Visit, context: Context) -> list[int]:
-    """Return the shop under way, or the shops that are next, or those that get a second chance."""
-    if visit.shop_id is not None:
-        return [visit.shop_id]
-    cycle, depth = context.cycle.number, 1 + context.client.depth
+    """Return the shop under way, then those that are next: as many as may be called ahead."""
+    under_way = [] if visit.shop_id is None else [visit.shop_id]
+    depth = context.client.depth
+    if under_way and not depth:
+        return under_way
+    cycle = context.cycle.number
     if visit.retry_after is not None:
-        return shops.failed_reviews(cycle, visit.retry_after, depth)
-    return shops.due_reviews(cycle, revisit_before(context.clock.now()), depth)
+        waiting = shops.failed_reviews(cycle, visit.retry_after, 2 + depth)
+    else:
+        waiting = shops.due_reviews(cycle, _revisit_before(context), 2 + depth)
+    return under_way + [shop_id for shop_id in waiting if shop_id != visit.shop_id][: 1 + depth]
+
+
+def _revisit_before(context: Context) -> str:
+    """Return the moment before which a visit is too old: never where the next cycle should have begun already."""
+    return "" if context.due().overdue else revisit_before(context.clock.now())
+
+
+def listings_of_old_figures(context: Context) -> list[int]:
+    """Return a listing each of the next shops to be visited whose figures are old: one batch brings them anew."""
+    now, cycle = context.clock.now(), context.cycle.number
+    waiting = shops.due_reviews(cycle, _revisit_before(context), PAGE_ROWS)
+    old = shops.with_figures_before(waiting, iso(now - FIGURES_HOURS * 3600.0))
+    return index.shown_listings(old, cycle)
 
 
 def expects_reviews(visit: Visit) -> bool:
@@ -57,16 +81,18 @@ def expects_reviews(visit: Visit) -> bool:
     return visited or bool(visit.count or shops.latest_figures(shop_id).review_count)
 
 
-def since_last_visit(shop_id: int) -> int:
-    """Return from when on the shop's reviews are new (Unix seconds): the watermark, overlapped by a second."""
-    row = shops.find([shop_id]).get(shop_id)
-    return row.watermark - OVERLAP_SECONDS if row is not None and row.watermark else FIRST_REVIEW
+def since_last_visit(shop_ids: Collection[int]) -> dict[int, int]:
+    """Return from when on each shop's reviews are new (Unix seconds): the watermark, overlapped by a second."""
+    rows = shops.find(shop_ids)
+    marks = {shop_id: rows[shop_id].watermark if shop_id in rows else None for shop_id in shop_ids}
+    return {shop_id: mark - OVERLAP_SECONDS if mark else FIRST_REVIEW for shop_id, mark in marks.items()}
 
 
 def load_visit(position: Position) -> Visit:
     """Return the visit that the position holds; UserMistake where it holds none."""
     cursor: dict[str, Any] = {name: position.cursor.get(name) for name in Visit.__slots__}
-    cursor["offset"], cursor["empty_answers"] = cursor["offset"] or 0, cursor["empty_answers"] or 0
+    for name in ("offset", "empty_answers", "visits_left"):
+        cursor[name] = cursor[name] or 0
     if not all(value is None or (isinstance(value, int) and value >= 0) for value in cursor.values()):
         raise UserMistake(
             f"The position's cursor {dict(position.cursor)} is none of REVIEWS.",

@@ -47,6 +47,7 @@ class Walk:
     looking_back: bool = False
     doubtful_answers: int = 0
     batch_size: int = PAGE_ROWS
+    new_only: bool = False
 
     def cursor(self) -> dict[str, Any]:
         """Return the walk as JSON for the position."""
@@ -111,15 +112,18 @@ def walk_back(walk: Walk) -> Walk | None:
     return replace(walk, offset=max(0, walk.offset - PAGE_ROWS), count=walk.offset, rewinds=walk.rewinds + 1)
 
 
-def within_reach(walk: Walk, asked_offset: int, cap_offset: int) -> Walk:
-    """Return the walk no further than the last page that can be had, where that is further than the page just asked.
+def next_within_reach(walk: Walk, count: int, cap_offset: int) -> Walk | None:
+    """Return the walk at the page after this one; None where there is none, or none that can be had or is new."""
+    following = next_walk(walk, count)
+    if following is None:
+        return None
+    # A cap that was learned from an overlapping page is no multiple of a page.
+    if walk.offset < cap_offset < following.offset:
+        following = replace(following, offset=cap_offset)
+    return None if _is_past_reach(following, cap_offset) else following
 
-    A cap that was learned from an overlapping page is no multiple of a page.
-    """
-    return replace(walk, offset=cap_offset) if asked_offset < cap_offset < walk.offset else walk
 
-
-def is_past_reach(walk: Walk, cap_offset: int) -> bool:
+def _is_past_reach(walk: Walk, cap_offset: int) -> bool:
     """Return whether the next page cannot be had or brings nothing: past the cap, or shown by the other order."""
     shown_from = (walk.count or 0) - cap_rows(cap_offset) + PAGE_ROWS
     return walk.offset > cap_offset or (walk.sort_order == "asc" and walk.offset > shown_from)

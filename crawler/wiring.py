@@ -16,17 +16,17 @@ from rich.console import Console
 from crawler.api.client import Client
 from crawler.api.ledger import Ledger
 from crawler.api.limiter import Limiter, SlotFile
-from crawler.api.lookahead import Lookahead
+from crawler.api.lookahead import WORKERS, Lookahead
 from crawler.api.transport import Transport
 from crawler.api.wire import HttpWire, Wire
 from crawler.checkpoint import load_cycle, load_position
 from crawler.context import Context
 from crawler.engine import Engine
+from crawler.forecast import load_quota
 from crawler.freshness import Cycle, Freshness
 from crawler.outcome import Outcome, Position
 from crawler.plan_files import PlanFiles, RateFile
 from crawler.store import state, usage
-from crawler.survey import load_quota
 from crawler.watch import Companion, Watch
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import DAY_SECONDS, Clock, SystemClock
@@ -102,7 +102,7 @@ def build_calling(
     parts: Parts,
     wire: Wire | None = None,
     slots: SlotFile | None = None,
-    workers: int = 5,
+    workers: int = WORKERS,
     file_checks: FileChecks = MappingProxyType({}),
 ) -> Calling:
     """Return the API client and what counts its calls; the database is open."""

@@ -82,7 +82,7 @@ class IndexedListing(Model):
     class Meta:
         table_name = "indexed_listings"
         indexes = (
-            (("last_seen_cycle", "detail_due_at"), False),
+            (("last_seen_cycle", "known", "detail_due_at"), False),
             (("idle_count", "detail_due_at"), False),
             (("images_missing", "listing_id"), False),
             (("price",), False),

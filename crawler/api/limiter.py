@@ -2,8 +2,8 @@
 
 Calls are spaced, not sent in bursts. What counts is when a call arrives at the server, which lies between
 sending and answer. Where answers usually come quickly, the answer is taken as the bound, so that a stall on
-the way brings no sixth call into a second; where they are usually slow, the usual time is the server's and what
-is over it counts as a stall, as far as it can be told from answers that just differ.
+the way brings no sixth call into a second; where they are slow, the usual time is the server's, what is over it
+counts as a stall if answers do not differ that much by themselves, and the rest is a spare.
 The moments of the last calls are kept in a small file per key, on the monotonic clock that all processes
 share until the next boot: a process started right after another was killed keeps its distance too.
 """
@@ -26,13 +26,12 @@ from filelock import FileLock
 from runtime.clock import Clock
 from runtime.stop import Stop
 
-SPARE = 0.02  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
+SPARE = 0.012  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
 QUICK_SECONDS = 0.25  # answers that usually take less than this bound their call's arrival
 REMEMBERED = 9
 STEADY_SECONDS = 0.05  # slow answers that differ less than this are the server's usual time, what is over is a stall
-SLOW_SPARE, LONGEST_STALL = 0.04, 0.08
-MOST_WAITING = 20  # workers of all processes that share the key, each with a moment of its own
 STEP_SECONDS, WIDEST_SECONDS = 0.005, 0.1  # spacing grows by a step with each 429 of the second
+NARROWER_SECONDS = 0.00001  # and shrinks with each answer: a step is worn off after 500
 log = logging.getLogger(__name__)
 
 
@@ -63,15 +62,15 @@ class SlotFile:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 slots = cls(folder / f"calls-{name}.json")
-                slots._update_file(lambda kept: None)
+                slots._update_file(lambda kept: True)
             except OSError as error:
                 log.warning("%s cannot be written (%s): calls of other processes may not be seen.", folder, error)
             else:
                 return slots
         return cls(None)
 
-    def update(self, change: Callable[[Slots], object]) -> None:
-        """Read, change and write the slots as one operation among all processes."""
+    def update(self, change: Callable[[Slots], bool]) -> None:
+        """Read the slots and write them where `change` says that it changed them: one operation among all processes."""
         try:
             self._update_file(change)
         except OSError as error:  # a full disk must not stop the crawl for the sake of a note
@@ -79,11 +78,11 @@ class SlotFile:
             self._memory, self._path, self._lock = self._read(), None, None
             self._update_file(change)
 
-    def _update_file(self, change: Callable[[Slots], object]) -> None:
+    def _update_file(self, change: Callable[[Slots], bool]) -> None:
         with self._lock.acquire() if self._lock else nullcontext():
             slots = self._read()
-            change(slots)
-            self._write(slots)
+            if change(slots):
+                self._write(slots)
 
     def _read(self) -> Slots:
         if self._path is None:
@@ -114,62 +113,77 @@ class Limiter:
         self._widened = 0.0
         self._latencies: deque[float] = deque(maxlen=REMEMBERED)
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def wait_for_turn(self) -> float:
         """Wait until a call may go and return the moment it is sent; raises Stopped when asked to stop."""
-        # Taken under the lock, waited for outside it: workers queue up for moments, not for the lock.
-        reserved: list[float] = []
-        with self._lock:
-            self._slots.update(lambda slots: reserved.append(self._reserve(slots)))
-        at = reserved[0]
-        self._stop.pause(at - self._clock.monotonic())
-        sent = self._clock.monotonic()
-        self._settle(at, sent, sent + SPARE)
-        return sent
+        # One at a time waits for its moment, and looks again when it has come: nobody holds one that a 429 put off.
+        with self._turn:
+            while True:
+                now, at = self._take()
+                if at <= now:
+                    return now
+                self._stop.pause(at - now)
 
     def answered(self, sent: float) -> None:
         """Note that the call sent then has its answer, or failed: it cannot have arrived later than now."""
         now = self._clock.monotonic()
         with self._lock:
             self._latencies.append(now - sent)
+            self._widened = max(0.0, self._widened - NARROWER_SECONDS)
             usual, least = median(self._latencies), min(self._latencies)
-        stalled = now - sent - least
-        if usual > QUICK_SECONDS and usual - least > STEADY_SECONDS:
-            stalled = min(stalled, LONGEST_STALL)  # answers differ that much by themselves
-        self._settle(sent, sent, now if usual <= QUICK_SECONDS else sent + max(SLOW_SPARE, stalled))
+        # Where slow answers differ much, what is usual does not tell when this call arrived.
+        stalled = now - sent - least if usual - least <= STEADY_SECONDS else 0.0
+        self._settle(sent, now if usual <= QUICK_SECONDS else sent + max(SPARE, stalled))
 
     def hold(self, seconds: float) -> None:
         """Let no call go for that long, in any process, and space calls a little wider from now on."""
         until = self._clock.monotonic() + seconds
-        self._widened = min(self._widened + STEP_SECONDS, WIDEST_SECONDS)
 
-        def move(slots: Slots) -> None:
+        def move(slots: Slots) -> bool:
             slots.not_before = max(slots.not_before, until)
+            return True
 
         with self._lock:
+            self._widened = min(self._widened + STEP_SECONDS, WIDEST_SECONDS)
             self._slots.update(move)
 
-    def _reserve(self, slots: Slots) -> float:
-        now, rate = self._clock.monotonic(), self._rate()
+    def _take(self) -> tuple[float, float]:
+        """Take the turn if its moment has come; return what time it is, and the moment."""
+        looked: list[tuple[float, float]] = []
+
+        def take(slots: Slots) -> bool:
+            now = self._clock.monotonic()
+            at = self._next_moment(slots, now)
+            looked.append((now, at))
+            if at <= now:
+                slots.calls.append([now, now + SPARE])
+            return at <= now
+
+        with self._lock:
+            self._slots.update(take)
+        return looked[-1]
+
+    def _next_moment(self, slots: Slots, now: float) -> float:
+        rate = self._rate()
         in_window = max(1, int(rate))
         window = max(1.0, 1.0 / rate)
-        # After a boot the monotonic clock begins anew: moments that are further ahead than all who may wait are
-        # another life's.
-        slots.calls = [call for call in slots.calls if call[0] < now + 60 + MOST_WAITING * window][-in_window:]
+        # After a boot the monotonic clock begins anew: moments that are still to come are another life's.
+        slots.calls = [call for call in slots.calls if call[0] <= now][-in_window:]
         slots.not_before = slots.not_before if slots.not_before < now + 86_400 else 0.0
-        at = max(now, slots.not_before)
+        at = slots.not_before
         if slots.calls:
             at = max(at, slots.calls[-1][0] + (window + SPARE) / in_window + self._widened)
         if len(slots.calls) == in_window:
             at = max(at, slots.calls[0][1] + window + 0.001)
-        slots.calls.append([at, at + SPARE])
         return at
 
-    def _settle(self, at: float, sent: float, latest: float) -> None:
-        def settle(slots: Slots) -> None:
-            for call in slots.calls:
-                if call[0] == at:
-                    call[0], call[1] = sent, latest
+    def _settle(self, sent: float, latest: float) -> None:
+        def settle(slots: Slots) -> bool:
+            calls = [call for call in slots.calls if call[0] == sent]
+            for call in calls:
+                call[1] = latest
+            return bool(calls)
 
         with self._lock:
             self._slots.update(settle)

@@ -24,6 +24,7 @@ PATIENCE_SECONDS = 60.0  # how long one step tries before it is given up and rep
 LEAST_ATTEMPTS = 4  # also where each of them takes half a minute to fail
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
 UNREADABLE_TRIES = 3
+SLOWER, FASTER = 0.2, 0.05  # how far one answer moves the usual latency: most answers are to take no longer than it
 DAILY_RETRY_SECONDS = 3600.0  # a retry-after this long is never about one second
 NOBODYS_OWN = ("findAllListingsActive", "getListingsByListingIds", "getBuyerTaxonomyNodes")  # open to every key
 KEY_WORDS = ("api key", "x-api-key", "api_key", "shared secret", "keystring")
@@ -128,7 +129,9 @@ class Transport:
             raise CanHeal(str(error)) from error
         finally:
             self._limiter.answered(sent)
-        self.latency_seconds += 0.2 * (self._clock.monotonic() - sent - self.latency_seconds)
+        took = self._clock.monotonic() - sent
+        change = took - (self.latency_seconds or took)  # the first answer is all that is known
+        self.latency_seconds = took - change + (SLOWER if change > 0 else FASTER) * change
         return answer
 
     def _hear(self, answer: WireAnswer) -> None:

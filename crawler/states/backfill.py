@@ -44,7 +44,7 @@ def _next(context: Context, size: int, after: index.Place | None) -> tuple[str, 
     """Return what is next and its ids; calls that come after it are named ahead."""
     due = context.due()
     ahead = PAGE_ROWS * (1 + context.client.depth)
-    ids = index.due_seen(due, ahead) or index.due_unseen(due, ahead, after)
+    ids = index.due_left(due, ahead) or index.due_unseen(due, ahead, after)
     if ids:
         if size == PAGE_ROWS:
             chunks = (ids[start : start + PAGE_ROWS] for start in range(0, len(ids), PAGE_ROWS))

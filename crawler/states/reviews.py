@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 
 from crawler import changes
 from crawler.api.client import FIRST_REVIEW, PAGE_ROWS, Gone, PastCap, PastEnd, reviews_job
 from crawler.api.lookahead import Job
 from crawler.api.records import ReviewPage
+from crawler.batch import BATCH_ENDPOINTS, read_batch
 from crawler.context import Context
 from crawler.freshness import GONE_SHOP_IDLE, ShopFigures
 from crawler.outcome import Outcome, Position
 from crawler.store import shops
-from crawler.visit import Visit, between, due_shops, expects_reviews, load_visit, since_last_visit
+from crawler.visit import (
+    Visit,
+    between,
+    due_shops,
+    expects_reviews,
+    listings_of_old_figures,
+    load_visit,
+    since_last_visit,
+)
 from crawler.walk import told_count
 from runtime.clock import DAY_SECONDS, iso
 from runtime.errors import ItemTrouble, ServerTrouble
@@ -23,8 +32,13 @@ EMPTY_TRIES = 2
 
 
 def step(position: Position, context: Context) -> Outcome:
-    """Read one page of one shop's reviews."""
+    """Read one page of one shop's reviews; now and then the figures of the shops that are next, where they are old."""
     visit = load_visit(position)
+    if visit.shop_id is None and visit.retry_after is None and not visit.visits_left:
+        visit = replace(visit, visits_left=PAGE_ROWS)
+        listing_ids = listings_of_old_figures(context)
+        if listing_ids:
+            return _read_figures(visit, listing_ids, context)
     due_ids = due_shops(visit, context)
     if not due_ids and visit.retry_after is None:
         return Outcome("advanced", asdict(Visit(retry_after=0)))
@@ -32,9 +46,10 @@ def step(position: Position, context: Context) -> Outcome:
         until = context.freshness.next_cycle_at(context.cycle, context.clock.now())
         return Outcome("caught_up", {"reason": "cycle", "until": iso(until)})
     visit = replace(visit, shop_id=due_ids[0])
-    context.client.offer(_ahead(visit, due_ids))
+    since = since_last_visit(due_ids)
+    context.client.offer(_ahead(visit, due_ids, since))
     try:
-        page = context.client.fetch_reviews(due_ids[0], visit.offset, since_last_visit(due_ids[0]), visit.until)
+        page = context.client.fetch_reviews(due_ids[0], visit.offset, since[due_ids[0]], visit.until)
     except (PastEnd, PastCap):
         return _done(visit, context, ())
     except Gone:
@@ -50,9 +65,22 @@ def step(position: Position, context: Context) -> Outcome:
     return _after_page(visit, page, context)
 
 
+def _read_figures(visit: Visit, listing_ids: list[int], context: Context) -> Outcome:
+    """Read the figures of shops that are next, so that a visit is held against what they are now.
+
+    Reviews that come between the two are read by the visit, and would bring another one for nothing.
+    """
+    batch = read_batch(context, listing_ids, for_figures=True)
+    if any(isinstance(change, changes.ListingsGone) for change in batch.changes):
+        visit = replace(visit, visits_left=0)  # who was named is not asked for again: the next call is for the others
+    return Outcome("advanced", asdict(visit), batch.changes, "figures", batch.counts)
+
+
 def without(position: Position, context: Context, trouble: ServerTrouble, _attempts: int) -> Outcome | None:
     """Go on without the shop that the server cannot answer for, though it is alive."""
     visit = load_visit(position)
+    if trouble.endpoint in BATCH_ENDPOINTS:
+        return Outcome("advanced", asdict(replace(visit, visits_left=PAGE_ROWS)))
     due_ids = due_shops(visit, context)
     return _failed(replace(visit, shop_id=due_ids[0]), context, str(trouble)) if due_ids else None
 
@@ -98,10 +126,9 @@ def _failed(visit: Visit, context: Context, error: str) -> Outcome:
     return Outcome("advanced", asdict(between(visit)), (failed,), "gave up", {"failed": 1})
 
 
-def _ahead(visit: Visit, shop_ids: list[int]) -> Iterator[Job]:
+def _ahead(visit: Visit, shop_ids: list[int], since: Mapping[int, int]) -> Iterator[Job]:
     """Name the calls to come: the rest of the pages of the shop under way, then the next shops' first ones."""
-    since = since_last_visit(shop_ids[0])
-    for offset in range(visit.offset, max(visit.count or 0, visit.offset + 1), PAGE_ROWS):
-        yield reviews_job(shop_ids[0], offset, since, visit.until)
+    for offset in range(visit.offset, min(max(visit.count or 0, visit.offset + 1), MOST_OFFSET + 1), PAGE_ROWS):
+        yield reviews_job(shop_ids[0], offset, since[shop_ids[0]], visit.until)
     for shop_id in shop_ids[1:]:
-        yield reviews_job(shop_id, 0, since_last_visit(shop_id), None)
+        yield reviews_job(shop_id, 0, since[shop_id], None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
 from crawler import changes, passes, planning, walk
 from crawler.api.client import PAGE_ROWS, PastCap, PastEnd, Search, listings_job, search_job
 from crawler.api.lookahead import Job
-from crawler.batch import give_up, read_batch
+from crawler.batch import BATCH_ENDPOINTS, give_up, read_batch
 from crawler.context import Context
 from crawler.outcome import Outcome, Position
 from crawler.store import index, intervals
@@ -17,7 +18,6 @@ from models import Interval
 from runtime.errors import ItemTrouble, ServerTrouble
 
 COLLAPSE_ATTEMPTS = 30  # with growing pauses some six hours
-BATCH_ENDPOINTS = ("getListingsByListingIds", "getListing")
 ROWS_A_PAGE_BRINGS = 75  # of 100 rows, about three in four are wanted; only the order of calls ahead rests on it
 
 
@@ -33,8 +33,8 @@ def step(position: Position, context: Context) -> Outcome:
         here = located
     # Where answers are slow, several batches' worth of due listings keep the calls ahead certain.
     pool = max(1, context.client.depth) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
-    due_ids = index.due_seen(context.due(), pool + PAGE_ROWS)
-    context.client.offer(_ahead(here, due_ids, pool))
+    due_ids = index.due_seen(context.due(), pool + PAGE_ROWS, here.new_only)
+    context.client.offer(_ahead(here, due_ids, pool, context))
     if len(due_ids) >= pool:
         batch = read_batch(context, due_ids[: here.batch_size])
         cursor = replace(here, batch_size=batch.next_size).cursor()
@@ -50,7 +50,7 @@ def without(position: Position, context: Context, trouble: ServerTrouble, attemp
     if isinstance(trouble, planning.Collapsed):
         found = planning.located(here, context)
         return passes.skip(found, context, trouble) if found and attempts >= COLLAPSE_ATTEMPTS else None
-    due_ids = index.due_seen(context.due(), here.batch_size)
+    due_ids = index.due_seen(context.due(), here.batch_size, here.new_only)
     if trouble.endpoint not in BATCH_ENDPOINTS or not due_ids:
         return None
     batch = give_up(context, due_ids, str(trouble))
@@ -58,9 +58,8 @@ def without(position: Position, context: Context, trouble: ServerTrouble, attemp
 
 
 def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
-    search = Search(here.taxonomy_id, here.min_price, here.max_price, here.sort_order, here.offset)
     try:
-        page = context.client.fetch_search(search)
+        page = context.client.fetch_search(_search(here))
         planning.raise_if_unfiltered(here, page, context)
     except PastEnd:
         back = walk.walk_back(here)
@@ -84,19 +83,35 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
     return passes.after_page(here, interval, context, seen)
 
 
-def _ahead(here: Walk, due_ids: list[int], pool: int) -> Iterator[Job]:
+def _ahead(here: Walk, due_ids: list[int], pool: int, context: Context) -> Iterator[Job]:
     """Name the calls to come, in the order in which they will be asked for; the first one is this step's."""
-    number, offset = len(due_ids), here.offset
-    while here.batch_size == PAGE_ROWS:
-        if number >= pool and len(due_ids) >= PAGE_ROWS:
-            yield listings_job(due_ids[:PAGE_ROWS])
-            due_ids = due_ids[PAGE_ROWS:]
+    if here.batch_size < PAGE_ROWS:
+        return
+    number, cap = len(due_ids), planning.cap_offset()
+    batches = deque(due_ids[start : start + PAGE_ROWS] for start in range(0, number - PAGE_ROWS + 1, PAGE_ROWS))
+    page: Walk | None = here
+    while page is not None:
+        if number >= pool and batches:
+            yield listings_job(batches.popleft())
             number -= PAGE_ROWS
-        elif not here.looking_back and (here.count is None or offset < here.count):
-            yield search_job(Search(here.taxonomy_id, here.min_price, here.max_price, here.sort_order, offset))
-            if here.count is None:
-                return
-            offset += PAGE_ROWS
-            number += ROWS_A_PAGE_BRINGS
         else:
-            return
+            yield search_job(_search(page))
+            page = _certain_page(page, cap, context)
+            number += ROWS_A_PAGE_BRINGS
+    # How many pages an interval has is told by its first: until that is there, batches keep the line busy.
+    yield from map(listings_job, batches)
+
+
+def _certain_page(page: Walk, cap: int, context: Context) -> Walk | None:
+    """Return the page that will be asked for after this one, the next interval's first at the end of one."""
+    if page.count is None or page.looking_back:
+        return None
+    following = walk.next_within_reach(page, page.count, cap)
+    if following is not None:
+        return following
+    interval = intervals.find_next(context.cycle.number, page.interval_id)
+    return None if interval is None else planning.walk_of(interval, page)
+
+
+def _search(page: Walk) -> Search:
+    return Search(page.taxonomy_id, page.min_price, page.max_price, page.sort_order, page.offset)

@@ -8,7 +8,7 @@ from typing import Any
 from peewee import JOIN, Model, fn
 
 from crawler.changes import RepairsQueued
-from crawler.store import failures
+from crawler.store import failures, index
 from crawler.store.index import Due
 from models import (
     ApiUsage,
@@ -42,9 +42,7 @@ def check_listings(after_id: int, limit: int, due: Due) -> Findings:
     known = (stretch, IndexedListing.known == 1)
     gaps = {
         "listing_due": bulk.first_column(
-            IndexedListing.select(IndexedListing.listing_id).where(
-                stretch, IndexedListing.detail_due_at < due.horizon, IndexedListing.detail_cycle < due.cycle
-            )
+            IndexedListing.select(IndexedListing.listing_id).where(stretch, *index.is_due(due))
         ),
         "listing_due_too_late": bulk.first_column(
             IndexedListing.select(IndexedListing.listing_id).where(

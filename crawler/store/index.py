@@ -12,7 +12,7 @@ from crawler.api.records import SearchRow
 from crawler.changes import DetailedListing, ListingsGone, PageSeen
 from crawler.eras import is_wanted
 from crawler.store import intervals
-from models import IndexedListing, IndexedShop
+from models import IndexedListing, IndexedShop, Listing
 from runtime import bulk
 
 SEEN_COLUMNS = (
@@ -45,12 +45,14 @@ DETAIL_COLUMNS = (
 class Due:
     """Which rows count as due: those of an earlier cycle's details, due before the horizon.
 
-    Nothing can be due after `latest`, unless the clock was ahead when it was written down.
+    Nothing can be due after `latest`, unless the clock was ahead when it was written down. Where the cycle is
+    `overdue`, what was found gone is left to the next one, unless a search has shown it.
     """
 
     cycle: int
     horizon: str
     latest: str = "9999"
+    overdue: bool = False
 
 
 def write_page(change: PageSeen) -> None:
@@ -88,13 +90,30 @@ def write_gone(change: ListingsGone) -> None:
         ).execute()
 
 
-def due_seen(due: Due, limit: int) -> list[int]:
+def due_seen(due: Due, limit: int, new_only: bool = False) -> list[int]:
     """Return listings that this cycle's search showed and whose details are due, in the order they were seen.
 
-    That order makes the next batches known ahead: what a later page shows comes behind them.
+    That order makes the next batches known ahead: what a later page shows comes behind them. `new_only` leaves out
+    those whose details were read before.
     """
     order = (IndexedListing.last_seen_at, IndexedListing.listing_id)
-    return _ids(due, IndexedListing.last_seen_cycle == due.cycle, order=order, limit=limit)
+    # Named one by one, since the index has it between the other two.
+    kinds = IndexedListing.known.in_((0,) if new_only else (0, 1))
+    return _ids(due, IndexedListing.last_seen_cycle == due.cycle, kinds, order=order, limit=limit)
+
+
+def due_left(due: Due, limit: int) -> list[int]:
+    """Return listings that this cycle's searches showed and that are still due once these are over, new ones first.
+
+    Those may be all that a market has, so they come in the order of the index.
+    """
+    order = (IndexedListing.detail_due_at, IndexedListing.listing_id)
+    for known in (0, 1):
+        kind = IndexedListing.known == known
+        found = _ids(due, IndexedListing.last_seen_cycle == due.cycle, kind, order=order, limit=limit)
+        if found:
+            return found
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +133,7 @@ def due_unseen(due: Due, limit: int, after: Place | None = None) -> list[int]:
     for survivors alone has none.
     """
     order = (IndexedListing.detail_due_at, IndexedListing.listing_id)
-    for idle in (False, True):
+    for idle in (False,) if due.overdue else (False, True):
         kind = (IndexedListing.idle_count > 0) if idle else (IndexedListing.idle_count == 0)
         if after is not None and after.idle == idle:
             further = (IndexedListing.detail_due_at > after.due_at) | (
@@ -137,9 +156,20 @@ def place_of(listing_id: int) -> Place | None:
     )
 
 
+def shown_listings(shop_ids: Sequence[int], cycle: int) -> list[int]:
+    """Return a listing of each shop that a search has shown in this cycle and that was active when last read."""
+    query = (
+        Listing.select(fn.MIN(Listing.listing_id))
+        .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
+        .where(Listing.shop.in_(shop_ids), IndexedListing.last_seen_cycle == cycle, IndexedListing.idle_count == 0)
+    )
+    return bulk.first_column(query.group_by(Listing.shop))
+
+
 def due_count(due: Due) -> int:
     """Return how many listings are due now."""
-    return int(IndexedListing.select().where(*_is_due(due)).count())
+    kinds = (IndexedListing.idle_count == 0, IndexedListing.idle_count > 0)  # each a range of an index
+    return sum(int(IndexedListing.select().where(kind, *is_due(due)).count()) for kind in kinds)
 
 
 def missing_images(limit: int) -> list[int]:
@@ -239,12 +269,16 @@ def _by_id(listing_ids: Sequence[int]) -> dict[int, IndexedListing]:
     return {row.listing_id: row for row in query}
 
 
-def _is_due(due: Due) -> tuple[Any, ...]:
-    return IndexedListing.detail_due_at < due.horizon, IndexedListing.detail_cycle < due.cycle
+def is_due(due: Due) -> tuple[Any, ...]:
+    """Return the conditions that a listing is due."""
+    conditions = (IndexedListing.detail_due_at < due.horizon, IndexedListing.detail_cycle < due.cycle)
+    if not due.overdue:
+        return conditions
+    return *conditions, (IndexedListing.idle_count == 0) | (IndexedListing.last_seen_cycle == due.cycle)
 
 
 def _ids(due: Due, *conditions: Any, order: Sequence[Any], limit: int) -> list[int]:
     query = (
-        IndexedListing.select(IndexedListing.listing_id).where(*conditions, *_is_due(due)).order_by(*order).limit(limit)
+        IndexedListing.select(IndexedListing.listing_id).where(*conditions, *is_due(due)).order_by(*order).limit(limit)
     )
     return bulk.first_column(query)

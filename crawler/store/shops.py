@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from peewee import fn
+
 from crawler.changes import DetailedShop, ShopGone, VisitDone
 from crawler.freshness import ShopFigures
 from crawler.store import failures
@@ -99,6 +101,13 @@ def latest_figures(shop_id: int) -> ShopFigures:
     return ShopFigures(row.review_count, row.review_average, row.transaction_sold_count)
 
 
+def with_figures_before(shop_ids: Sequence[int], moment: str) -> list[int]:
+    """Return those of the shops whose latest figures are of before the moment."""
+    latest = fn.MAX(ShopDynamic.snapshot_timestamp)
+    query = ShopDynamic.select(ShopDynamic.shop).where(ShopDynamic.shop.in_(shop_ids)).group_by(ShopDynamic.shop)
+    return bulk.first_column(query.having(latest < moment))
+
+
 def due_details(due: Due, limit: int) -> list[int]:
     """Return shops with listings in this cycle that no batch has brought and that are due."""
     query = (
@@ -146,9 +155,9 @@ def due_review_count(cycle: int) -> int:
     return int(query.count())
 
 
-def visit_count(cycle: int) -> int:
-    """Return how many shops' reviews were read in this cycle."""
-    return int(IndexedShop.select().where(IndexedShop.review_cycle == cycle).count())
+def visit_count(since: str) -> int:
+    """Return how many shops' reviews were read since that moment."""
+    return int(IndexedShop.select().where(IndexedShop.visited_at >= since).count())
 
 
 def _fields(shop: DetailedShop, names: Sequence[str]) -> dict[str, object]:

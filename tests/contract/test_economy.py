@@ -9,6 +9,7 @@ from sandbox import Sandbox, SandboxSettings
 from sandbox.world import ACTIVE, REMOVED
 from tests.rig import Rig, VirtualClock
 
+DAY = 86_400.0
 BATCH, REVIEWS = "getListingsByListingIds", "getReviewsByShop"
 
 
@@ -53,6 +54,45 @@ def test_a_sale_alone_brings_nobody_to_a_shop_s_reviews_and_a_review_does(tmp_pa
     visits = visited(rig, 2)
     assert visits == [str(reviewed.shop_id)]
     assert rig.rows("SELECT COUNT(*) FROM reviews WHERE transaction_id = ?", review.transaction_id) == [(1,)]
+    rig.close()
+
+
+def test_reviews_that_come_between_a_shop_s_figures_and_its_visit_bring_no_second_one(tmp_path: Path) -> None:
+    """Where the day's calls end before the visits, one batch reads the figures of those that are next again."""
+    clock = VirtualClock()
+    market = SandboxSettings(listings=300, shops=12, reviews_per_shop=20.0, wanted_share=1.0)
+    rig = Rig(tmp_path / "home", Sandbox(market, clock=clock.true), clock)
+    rig.run_until("REVIEWS")
+    clock.advance(DAY)
+    for (shop_id,) in rig.rows("SELECT shop_id FROM indexed_shops WHERE review_due"):
+        add_review(rig, shop_id)
+    calls = len(rig.sandbox.calls)
+    rig.run_cycle()
+    first, *others = [call.endpoint for call in rig.sandbox.calls_since(calls)]
+    assert (first, set(others)) == (BATCH, {REVIEWS})
+    assert visited(rig, 2) == []
+    rig.close()
+
+
+def test_a_dead_listing_among_those_that_bring_figures_anew_costs_one_call_and_holds_nothing_up(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    market = SandboxSettings(listings=300, shops=12, reviews_per_shop=20.0, wanted_share=1.0)
+    rig = Rig(tmp_path / "home", Sandbox(market, clock=clock.true), clock)
+    rig.run_until("REVIEWS")
+    clock.advance(DAY)
+    world = rig.sandbox.market
+    dead = rig.rows("SELECT MIN(listing_id) FROM listings JOIN indexed_shops USING (shop_id) WHERE review_due")[0][0]
+    listing = next(row for row in world.numbered if row.listing_id == dead)
+    world.set_state(listing, REMOVED, int(clock.now()))
+    world.changed(listing, len(rig.sandbox.calls))
+    calls = len(rig.sandbox.calls)
+    rig.run_cycle()
+    made = [(call.endpoint, call.status) for call in rig.sandbox.calls_since(calls)]
+    assert made[:3] == [(BATCH, 404), (BATCH, 200), (REVIEWS, 200)]
+    assert {endpoint for endpoint, _ in made[3:]} == {REVIEWS}
+    assert rig.rows("SELECT state FROM listings_dynamic WHERE listing_id = ? ORDER BY snapshot_timestamp", dead)[
+        -1
+    ] == ("removed",)
     rig.close()
 
 

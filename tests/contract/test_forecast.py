@@ -11,9 +11,9 @@ from rich.console import Console
 
 from crawler import commands
 from crawler.api.quota import Quota
-from crawler.forecast import KINDS, Forecast, Need
+from crawler.forecast import KINDS, Forecast, Need, load_quota
 from crawler.outcome import Outcome, Position
-from crawler.survey import forecast, load_quota, stand
+from crawler.survey import forecast, stand
 from sandbox import Sandbox, SandboxSettings
 from tests.rig import Rig, VirtualClock
 

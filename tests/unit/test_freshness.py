@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.freshness import Cycle, Freshness, ShopFigures, review_visit_due, revisit_before
+from crawler.freshness import (
+    TELLING_SALES,
+    Cycle,
+    Freshness,
+    ShopFigures,
+    is_young,
+    review_visit_due,
+    revisit_before,
+)
 from runtime.clock import DAY_SECONDS, iso, parse_iso
 
 NOW = 1_794_000_000.0
@@ -64,7 +72,8 @@ def test_the_next_cycle_begins_a_cycle_length_after_this_one_began_or_now_where_
 FIGURES = ShopFigures(10, 4.5, 100)
 
 
-NO_SALE, ONE_SALE, UNCOUNTED = ShopFigures(0, None, 0), ShopFigures(0, None, 1), ShopFigures(None, None, 1)
+NO_SALE, ONE_SALE = ShopFigures(0, None, 0), ShopFigures(0, None, 1)
+UNCOUNTED, UNCOUNTED_YET = ShopFigures(None, None, 1), ShopFigures(None, None, TELLING_SALES)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +87,10 @@ NO_SALE, ONE_SALE, UNCOUNTED = ShopFigures(0, None, 0), ShopFigures(0, None, 1),
         (ShopFigures(2, 5.0, 0), None, False, True),
         (NO_SALE, None, True, False),
         (ONE_SALE, None, True, False),
-        (UNCOUNTED, None, True, True),
+        (UNCOUNTED, None, True, False),
+        (UNCOUNTED, None, False, True),
+        (UNCOUNTED_YET, None, True, True),
+        (ShopFigures(None, None, None), None, True, True),
         (ShopFigures(1, 5.0, 1), None, True, True),
         (FIGURES, FIGURES, True, False),
         (ShopFigures(11, 4.5, 100), FIGURES, True, True),
@@ -93,6 +105,22 @@ def test_a_shop_is_visited_where_its_reviews_moved_or_where_it_may_have_a_first_
     now: ShopFigures, visited: ShopFigures | None, met_before: bool, due: bool
 ) -> None:
     assert review_visit_due(now, visited, met_before) is due
+
+
+@pytest.mark.parametrize(
+    ("figures", "due"),
+    [(ONE_SALE, False), (UNCOUNTED, False), (UNCOUNTED_YET, True), (ShopFigures(1, 5.0, 1), True), (NO_SALE, False)],
+)
+def test_a_shop_that_opened_within_the_year_is_visited_where_the_year_has_reviews(
+    figures: ShopFigures, due: bool
+) -> None:
+    assert review_visit_due(figures, None, met_before=False, is_young=True) is due
+
+
+@pytest.mark.parametrize(("age", "young"), [(0, True), (359, True), (361, False), (4_000, False)])
+def test_a_shop_is_young_for_a_year(age: int, young: bool) -> None:
+    assert is_young(int(NOW - age * DAY_SECONDS), NOW) is young
+    assert not is_young(None, NOW)
 
 
 def test_a_visit_is_old_after_28_days() -> None:

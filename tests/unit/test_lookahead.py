@@ -11,7 +11,7 @@ import pytest
 
 from crawler.api.ledger import Ledger
 from crawler.api.limiter import Limiter, SlotFile
-from crawler.api.lookahead import WINDOW, Job, Lookahead
+from crawler.api.lookahead import WORKERS, Job, Lookahead
 from crawler.api.quota import Quota
 from crawler.api.transport import Request, Transport
 from crawler.api.wire import WireAnswer
@@ -51,9 +51,9 @@ class Line:
         self.server = Echo()
         self.stop = Stop(clock, ())
         limiter = Limiter(clock, self.stop, lambda: 1000.0, SlotFile(None))
-        transport = Transport(self.server, limiter, Ledger(clock, Quota(), []), clock, self.stop)
-        transport.latency_seconds = latency_seconds
-        self.ahead = Lookahead(transport, self.stop)
+        self.transport = Transport(self.server, limiter, Ledger(clock, Quota(), []), clock, self.stop)
+        self.transport.latency_seconds = latency_seconds
+        self.ahead = Lookahead(self.transport, self.stop)
 
     def get(self, name: int) -> Any:
         return self.ahead.get(*job(name))
@@ -71,16 +71,26 @@ def slow() -> Iterator[Line]:
 
 
 def test_what_was_called_ahead_is_called_once_and_used_in_the_order_of_asking(slow: Line) -> None:
-    slow.ahead.offer(job(name) for name in range(WINDOW))
-    assert [slow.get(name) for name in reversed(range(WINDOW))] == [f"/{name}" for name in reversed(range(WINDOW))]
-    assert slow.server.asked == Counter(f"/{name}" for name in range(WINDOW))
+    slow.ahead.offer(job(name) for name in range(WORKERS))
+    assert [slow.get(name) for name in reversed(range(WORKERS))] == [f"/{name}" for name in reversed(range(WORKERS))]
+    assert slow.server.asked == Counter(f"/{name}" for name in range(WORKERS))
 
 
-def test_no_more_is_called_ahead_than_the_window(slow: Line) -> None:
+@pytest.mark.parametrize(("latency", "depth"), [(0.05, 0), (0.15, 2), (0.3, 2), (1.0, 6), (3.0, 16), (30.0, WORKERS)])
+def test_as_many_calls_are_under_way_as_five_a_second_need(slow: Line, latency: float, depth: int) -> None:
+    slow.transport.latency_seconds = latency
+    assert slow.ahead.depth == depth
+
+
+def test_no_more_is_called_ahead_than_the_line_needs_twice(slow: Line) -> None:
+    slow.transport.latency_seconds = 0.7  # of four calls
+    slow.server.open.clear()
     slow.ahead.offer(job(name) for name in range(50))
-    for name in range(WINDOW):
+    slow.ahead.offer(job(name) for name in range(50))
+    slow.server.open.set()
+    for name in range(8):
         slow.get(name)
-    assert sum(slow.server.asked.values()) == WINDOW
+    assert slow.server.asked == Counter(f"/{name}" for name in range(8))
 
 
 def test_nothing_is_called_ahead_where_answers_come_at_once() -> None:
@@ -90,11 +100,10 @@ def test_nothing_is_called_ahead_where_answers_come_at_once() -> None:
     assert line.server.asked == Counter({"/50": 1})
 
 
-def test_an_answer_that_nobody_asked_for_in_time_is_not_used_any_more(slow: Line) -> None:
+def test_an_answer_that_is_not_needed_any_more_is_not_used(slow: Line) -> None:
     slow.ahead.offer([job(0)])
     assert slow.server.arrived.wait(30)
-    for name in range(1, 2 * WINDOW + 2):
-        slow.get(name)
+    slow.ahead.offer([job(1)])
     slow.get(0)
     assert slow.server.asked["/0"] == 2
 

@@ -238,18 +238,20 @@ def test_an_empty_page_is_doubted_twice_where_rows_were_expected(
 
 
 @pytest.mark.parametrize(
-    ("order", "offset", "count", "past"),
+    ("order", "offset", "following"),
     [
-        ("desc", 12_000, 13_000, False),
-        ("desc", 12_001, 13_000, True),
-        ("asc", 900, 13_000, False),
-        ("asc", 1_100, 13_000, True),
+        ("desc", 11_900, 12_000),
+        ("desc", 11_950, 12_000),
+        ("desc", 12_000, None),
+        ("asc", 800, 900),
+        ("asc", 1_000, None),
     ],
 )
 def test_a_walk_ends_at_the_cap_and_the_other_order_where_the_first_one_began(
-    order: str, offset: int, count: int, past: bool
+    order: str, offset: int, following: int | None
 ) -> None:
-    assert walk.is_past_reach(at(offset, sort_order=order, count=count), CAP) is past
+    found = walk.next_within_reach(at(offset, sort_order=order, count=13_000, first_count=13_000), 13_000, CAP)
+    assert (found and found.offset) == following
 
 
 @pytest.mark.parametrize(("answers", "doubtful"), [(0, True), (1, True), (2, False)])

@@ -1,0 +1,148 @@
+"""How much of the five calls a second a crawl makes where answers are slow: `make bench-saturation`.
+
+`run.py` as a process against the sandbox over HTTP, each answer of which takes as long as given (`0.3-1.0` for any
+time between the two). Counted is what arrives at the server, from the first call on; then a KILL file ends the crawl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sandbox import Sandbox, SandboxServer, SandboxSettings
+from sandbox.answer import Answer
+from sandbox.sandbox import busiest_second
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE = 5.0
+LOOK_SECONDS = 0.02
+START_SECONDS = 60.0
+
+
+class SlowSandbox(Sandbox):
+    """A sandbox each answer of which takes some time between two bounds."""
+
+    def __init__(self, settings: SandboxSettings, shortest: float, longest: float) -> None:
+        super().__init__(settings)
+        self._rng = random.Random(settings.seed)
+        self._bounds = shortest, longest
+
+    def handle(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Return the answer, late."""
+        answer = super().handle(method, path, params, headers)
+        return replace(answer, delay_seconds=self._rng.uniform(*self._bounds))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the server saw in the time that was measured, and how long the end of the crawl took."""
+
+    calls: int
+    seconds: float
+    busiest: int
+    refused: int
+    stop_seconds: float
+
+    @property
+    def share(self) -> float:
+        """The part of the calls that are allowed which were made."""
+        return self.calls / (self.seconds * RATE)
+
+
+def measure(latency: str, listings: int, seconds: float) -> Measured:
+    """Crawl a market for so long."""
+    bounds = [float(bound) for bound in latency.split("-")]
+    market = SandboxSettings(listings=listings, calls_per_second=int(RATE), quota_per_day=10_000_000)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-saturation-") as folder,
+        SandboxServer(SlowSandbox(market, bounds[0], bounds[-1])) as server,
+    ):
+        Path(folder, "home").mkdir()
+        crawl = subprocess.Popen(
+            [sys.executable, "run.py"],
+            cwd=ROOT,
+            env=_environment(Path(folder), server),
+            stdout=subprocess.DEVNULL,
+        )
+        began = _first_call(server.sandbox, crawl)
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        calls = [call for call in server.sandbox.calls_since(0) if call.at <= began + seconds]
+        asked = time.monotonic()
+        Path(folder, "home", "KILL").touch()
+        status = crawl.wait(30)
+        if status:
+            raise SystemExit(f"The crawl ended with status {status}.")
+        return Measured(
+            calls=len(calls),
+            seconds=seconds,
+            busiest=busiest_second([call.at for call in calls]),
+            refused=sum(call.status == 429 for call in calls),
+            stop_seconds=time.monotonic() - asked,
+        )
+
+
+def _first_call(sandbox: Sandbox, crawl: subprocess.Popen[bytes]) -> float:
+    """Wait until the first call has come, and return when it was."""
+    limit = time.monotonic() + START_SECONDS
+    while not (calls := sandbox.calls_since(0)):
+        if crawl.poll() is not None or time.monotonic() > limit:
+            raise SystemExit("The crawl makes no call.")
+        time.sleep(LOOK_SECONDS)
+    return calls[0].at
+
+
+def _environment(folder: Path, server: SandboxServer) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "CRAWLER_HOME": str(folder / "home"),
+        "ETSY_API_URL": server.api_url,
+        "ETSY_CDN_URL": server.cdn_url,
+        "ETSY_API_KEY": server.sandbox.settings.key,
+        "MIN_FREE_GB": "1000000",  # no picture is fetched: what counts is the calls
+    }
+
+
+def main() -> None:
+    """Crawl at each latency and print what the server saw."""
+    parser = argparse.ArgumentParser(prog="make bench-saturation", description=__doc__)
+    parser.add_argument("--latencies", nargs="+", default=["0.3", "1", "3", "0.3-1"])
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--listings", type=int, default=20_000)
+    given = parser.parse_args()
+    table = Table(title=f"{given.seconds:.0f} s each, from the first call on", title_justify="left")
+    for name in ("answers take (s)", "calls", "of 5 a second", "most in any second", "refused", "stopped after (s)"):
+        table.add_column(name, justify="right")
+    for latency in given.latencies:
+        found = measure(latency, given.listings, given.seconds)
+        table.add_row(
+            latency,
+            f"{found.calls:,}",
+            f"{found.share:.1%}",
+            str(found.busiest),
+            str(found.refused),
+            f"{found.stop_seconds:.2f}",
+        )
+    Console(width=120, highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    main()
