@@ -108,12 +108,11 @@ def due_left(due: Due, limit: int) -> list[int]:
     Those may be all that a market has, so they come in the order of the index.
     """
     order = (IndexedListing.detail_due_at, IndexedListing.listing_id)
+    found: list[int] = []
     for known in (0, 1):
-        kind = IndexedListing.known == known
-        found = _ids(due, IndexedListing.last_seen_cycle == due.cycle, kind, order=order, limit=limit)
-        if found:
-            return found
-    return []
+        kind = (IndexedListing.last_seen_cycle == due.cycle, IndexedListing.known == known)
+        found += _ids(due, *kind, order=order, limit=limit - len(found))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

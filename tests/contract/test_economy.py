@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from sandbox import Sandbox, SandboxSettings
 from sandbox.world import ACTIVE, REMOVED
 from tests.rig import Rig, VirtualClock
@@ -93,6 +95,43 @@ def test_a_dead_listing_among_those_that_bring_figures_anew_costs_one_call_and_h
     assert rig.rows("SELECT state FROM listings_dynamic WHERE listing_id = ? ORDER BY snapshot_timestamp", dead)[
         -1
     ] == ("removed",)
+    rig.close()
+
+
+def test_where_a_cycle_cannot_fit_new_listings_come_before_known_ones_and_it_is_said_early(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = VirtualClock()
+    market = SandboxSettings(listings=2_000, shops=40, reviews_per_shop=2.0, quota_per_day=4)
+    rig = Rig(tmp_path / "home", Sandbox(market, clock=clock.true), clock)
+    rig.run_cycle()
+    known = {row[0] for row in rig.rows("SELECT listing_id FROM listings")}
+    calls = len(rig.sandbox.calls)
+    rig.steps.clear()
+    rig.sandbox.move(300)
+    rig.run_cycle(2)
+    new = [
+        len({int(listing_id) for listing_id in call.params["listing_ids"].split(",")} - known)
+        for call in rig.sandbox.calls_since(calls)
+        if call.endpoint == BATCH
+    ]
+    seen = new[:12]  # what no search showed comes last
+    assert seen[0] > 0 == seen[-1] and seen == sorted(seen, reverse=True)
+    assert not any(
+        outcome and outcome.counts.get("updated") for where, outcome in rig.steps if where.state == "TAXONOMY"
+    )
+    said = [record.message for record in caplog.records if "after the next one is to begin" in record.message]
+    assert len(said) == 1
+    rig.close()
+
+
+def test_a_cycle_that_fits_reads_known_listings_as_searches_show_them(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    rig = Rig(tmp_path / "home", Sandbox(SandboxSettings(listings=900, shops=20), clock=clock.true), clock)
+    rig.run_cycle()
+    rig.steps.clear()
+    rig.run_cycle(2)
+    assert any(outcome and outcome.counts.get("updated") for where, outcome in rig.steps if where.state == "TAXONOMY")
     rig.close()
 
 

@@ -339,6 +339,27 @@ def test_what_failed_is_not_due_again_in_its_cycle(database: Database, kind: str
     assert failures.failed_ids(kind) == {item_id}
 
 
+def test_an_overdue_cycle_leaves_what_was_gone_to_the_next_one_unless_a_search_shows_it(database: Database) -> None:
+    writer.write([page(row(5), row(6)), seen(detailed(listing()), detailed(listing(6)))])
+    soon = iso(NOW + DAY_SECONDS)
+    writer.write([changes.ListingsGone(2, ((5, 1, soon), (6, 1, soon)), LATER)])
+    writer.write([page(row(6), cycle=3, at=LATER)])
+    late, in_time = Due(3, MUCH_LATER, overdue=True), Due(3, MUCH_LATER)
+    assert [index.due_count(due) for due in (in_time, late)] == [2, 1]
+    assert index.due_left(in_time, 10) == index.due_left(late, 10) == [6]
+    assert [index.due_unseen(due, 10) for due in (in_time, late)] == [[6, 5], []]
+    assert [audit.check_listings(0, 100, due).gaps["listing_due"] for due in (in_time, late)] == [[5, 6], [6]]
+
+
+def test_new_listings_are_told_apart_from_known_ones_that_are_due(database: Database) -> None:
+    writer.write([page(row(5)), seen(detailed(listing()))])
+    writer.write([page(row(6), row(5), row(4), cycle=2, at=MUCH_LATER)])
+    due = Due(2, iso(NOW + 30 * DAY_SECONDS))
+    assert index.due_seen(due, 10) == [4, 5, 6]
+    assert index.due_seen(due, 10, new_only=True) == [4, 6]
+    assert index.due_left(due, 10) == [4, 6, 5]
+
+
 def test_images_that_failed_are_asked_for_again_in_a_later_cycle(database: Database) -> None:
     writer.write([page(row(5)), seen(detailed(listing())), changes.ItemFailed("images", 5, "bad", 1, AT)])
     writer.write([page(row(5), cycle=2, at=MUCH_LATER), seen(detailed(listing()), at=MUCH_LATER, cycle=2)])
