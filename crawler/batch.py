@@ -15,7 +15,8 @@ from crawler.context import Context
 from crawler.eras import is_wanted
 from crawler.freshness import ShopFigures, is_young, review_visit_due
 from crawler.store import index, shops
-from models import IndexedListing
+from crawler.store.index import IndexRow
+from crawler.store.shops import ShopRow
 from runtime.errors import ItemTrouble
 
 ACTIVE = ("active", None)
@@ -97,7 +98,7 @@ def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
 
 def _details(context: Context, batch: ListingBatch, wanted_anyway: bool, for_figures: bool = False) -> BatchRead:
     once = {record.listing_id: record for record in batch.listings}
-    rows = index.find(list(once))
+    rows = index.find(once)
     listings, failures = [], dict(batch.unreadable)
     for record in once.values():
         row = rows.get(record.listing_id)
@@ -114,9 +115,9 @@ def _details(context: Context, batch: ListingBatch, wanted_anyway: bool, for_fig
     return BatchRead((seen, *failed), PAGE_ROWS, counts)
 
 
-def _completed(record: ListingRecord, row: IndexedListing | None) -> ListingRecord:
+def _completed(record: ListingRecord, row: IndexRow | None) -> ListingRecord:
     """Return the record with what only the search told: keys may be missing from any answer."""
-    if row is None:
+    if row is None or None not in (record.when_made, record.shop_id, record.taxonomy_id):
         return record
     return replace(
         record,
@@ -127,7 +128,7 @@ def _completed(record: ListingRecord, row: IndexedListing | None) -> ListingReco
 
 
 def _detailed(
-    context: Context, record: ListingRecord, shop_id: int, row: IndexedListing | None, wanted_anyway: bool
+    context: Context, record: ListingRecord, shop_id: int, row: IndexRow | None, wanted_anyway: bool
 ) -> changes.DetailedListing:
     wanted = wanted_anyway or is_wanted(record.when_made)
     # A missing state is no sign of being gone, so it counts as active.
@@ -157,16 +158,23 @@ def _unfresh_shops(
     unfresh = []
     for shop_id, record in came.items():
         row = known.get(shop_id)
-        fresh_until = row.detail_due_at if row is not None and row.known else None
-        is_due = row is None or fresh_until is None or (row.detail_cycle < due.cycle and fresh_until < due.horizon)
-        if all_of_them or is_due or str(fresh_until) > due.latest:
-            unfresh.append(detailed_shop(context, record))
+        is_fresh = (
+            row is not None
+            and row.known
+            and row.detail_due_at is not None
+            and (row.detail_cycle >= due.cycle or row.detail_due_at >= due.horizon)
+            and row.detail_due_at <= due.latest
+        )
+        if all_of_them or not is_fresh:
+            unfresh.append(detailed_shop(context, record, row))
     return tuple(unfresh)
 
 
-def detailed_shop(context: Context, record: ShopRecord) -> changes.DetailedShop:
-    """Return a shop that an answer brought, with when it is due again and whether its reviews are worth a call."""
-    row = shops.find([record.shop_id]).get(record.shop_id)
+def detailed_shop(context: Context, record: ShopRecord, row: ShopRow | None) -> changes.DetailedShop:
+    """Return a shop that an answer brought, with when it is due again and whether its reviews are worth a call.
+
+    `row` is what was known about asking for it.
+    """
     met_before = row is not None and bool(row.known)
     figures = ShopFigures(record.review_count, record.review_average, record.transaction_sold_count)
     now = context.clock.now()
@@ -175,5 +183,5 @@ def detailed_shop(context: Context, record: ShopRecord) -> changes.DetailedShop:
     return changes.DetailedShop(record, context.freshness.next_due(now, 0), review_due)
 
 
-def _is_known(row: IndexedListing | None) -> bool:
+def _is_known(row: IndexRow | None) -> bool:
     return row is not None and bool(row.known)

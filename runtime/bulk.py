@@ -6,11 +6,11 @@ of 3,000 listings from the sandbox in the same process took 9.0 s with `insert_m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import peewee
-from peewee import Field, Model
+from peewee import SQL, Field, Model, TextField
 
 EXCEPTIONS: Any = peewee.__dict__["__exception_wrapper__"]  # its type stubs leave it out
 Row = Mapping[str, Any]
@@ -46,6 +46,16 @@ def update(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], w
     found = " AND ".join([*(f'"{fields[name].column_name}" = {param}' for name in keys), *([where] if where else [])])
     statement = f'UPDATE "{_meta(model).table_name}" SET {columns} WHERE {found}'
     _run(model, statement, [[row[name] for name in (*names, *keys)] for row in rows])
+
+
+def within(field: Field[Any], ids: Iterable[int]) -> Any:
+    """Return the condition that the field, of numbers or of their digits, is one of these.
+
+    They stand in the statement itself: Peewee takes longer to render a hundred values than SQLite to find their rows.
+    """
+    quote = "'" if isinstance(field, TextField) else ""
+    listed = ",".join(f"{quote}{int(number)}{quote}" for number in ids)
+    return field.in_(SQL(f"({listed or 'NULL'})"))
 
 
 def tuples(query: Any) -> Iterator[tuple[Any, ...]]:

@@ -19,7 +19,9 @@ DEEPEST = 20  # of lists in a list that is kept as JSON; Etsy's go two deep
 
 def clean_text(text: str) -> str:
     """Return the text as meant for a reader: entities decoded once, no characters a database refuses."""
-    decoded = ENTITY.sub(lambda match: html.unescape(match.group()), text)
+    decoded = ENTITY.sub(lambda match: html.unescape(match.group()), text) if "&" in text else text
+    if decoded.isascii() and "\x00" not in decoded:
+        return decoded
     return decoded.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -39,6 +41,8 @@ def read_text(row: dict[str, Any], key: str) -> str | None:
 def read_integer(row: dict[str, Any], key: str) -> int | None:
     """Return the whole number under the key; digits in a string count, fractions are cut."""
     value = row.get(key)
+    if type(value) is int:  # most values by far
+        return value if -LARGEST_INTEGER <= value <= LARGEST_INTEGER else None
     if isinstance(value, str):
         # Not int() alone, which takes 1_000 and the digits of every script.
         value = int(value) if INTEGER.fullmatch(value) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from peewee import Field
@@ -38,7 +38,15 @@ STATIC = (
     "taxonomy_id",
     "production_partners",
 )
-ADDRESS = ("hex", "suffix", "url")
+IMAGE = ("listing", "image_id", "hex", "suffix", "url", "is_primary", "shop_id", "when_made", "price")
+ADDRESS, IS_PRIMARY = slice(2, 5), 5
+LISTING_FACTS = (
+    Listing.listing_id,
+    Listing.shop,
+    Listing.when_made,
+    Listing.price_amount,
+    Listing.price_divisor,
+)
 DYNAMIC = ("state", "ending_timestamp", "quantity", "num_favorers", "views")
 
 
@@ -48,9 +56,8 @@ def write_details(change: DetailsSeen) -> None:
     shops.write_named((listing.shop_id for listing in kept), change.cycle, change.at)
     shops.write_details(change.shops, change.cycle, change.at)
     if kept:
-        Listing.insert_many([_static_row(listing, change.at) for listing in kept]).on_conflict_ignore().execute()
-        dynamic = [_dynamic_row(listing, change.at) for listing in kept]
-        ListingDynamic.insert_many(dynamic).on_conflict_ignore().execute()
+        bulk.insert_new(Listing, [_static_row(listing, change.at) for listing in kept])
+        bulk.insert_new(ListingDynamic, [_dynamic_row(listing, change.at) for listing in kept])
         _write_images([(listing.record.listing_id, listing.record.images or ()) for listing in kept])
     index.write_details(change.cycle, change.listings, change.at)
     failures.clear("listing", [listing.record.listing_id for listing in change.listings])
@@ -59,7 +66,7 @@ def write_details(change: DetailsSeen) -> None:
 def write_gone(change: ListingsGone) -> None:
     """Write a `removed` row for each listing that is known and gone."""
     ids = [listing_id for listing_id, _, _ in change.listings]
-    known = set(bulk.first_column(Listing.select(Listing.listing_id).where(Listing.listing_id.in_(ids))))
+    known = set(bulk.first_column(Listing.select(Listing.listing_id).where(bulk.within(Listing.listing_id, ids))))
     rows = [{"listing": i, "snapshot_timestamp": change.at, "state": "removed"} for i in ids if i in known]
     bulk.insert_new(ListingDynamic, rows)
     index.write_gone(change)
@@ -104,50 +111,56 @@ def _dynamic_row(listing: DetailedListing, at: str) -> dict[str, Any]:
 
 def _write_images(images: Sequence[tuple[int, tuple[ImageRecord, ...]]]) -> None:
     """Insert new images and correct changed ones; an image that left its listing stays, primary no more."""
-    listing_ids = [listing_id for listing_id, told in images if told]
-    if not listing_ids:
+    told = {listing_id: records for listing_id, records in images if records}
+    if not told:
         return
-    facts = Listing.select(
-        Listing.listing_id, Listing.shop, Listing.when_made, Listing.price_amount, Listing.price_divisor
-    )
-    listings = {row["listing_id"]: row for row in bulk.dicts(facts.where(Listing.listing_id.in_(listing_ids)))}
-    there = ImageStatus.select().where(ImageStatus.listing.in_(listing_ids))
-    old = {(row["listing"], row["image_id"]): row for row in bulk.dicts(there)}
-    rows: dict[tuple[int, int], dict[str, Any]] = {}
-    for listing_id, told in images:
-        primary = primary_image_id(told)
-        for image in told:
-            key = (listing_id, image.image_id)
-            rows[key] = _image_row(listings[listing_id], image, image.image_id == primary)
+    facts = Listing.select(*LISTING_FACTS).where(bulk.within(Listing.listing_id, told))
+    listings = {row[0]: row for row in bulk.tuples(facts)}
+    there = ImageStatus.select(*(getattr(ImageStatus, name) for name in (*IMAGE, "outcome", "download_done")))
+    old = {row[:2]: row for row in bulk.tuples(there.where(bulk.within(ImageStatus.listing, told)))}
+    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for listing_id, records in told.items():
+        rows.update(_image_rows(listings[listing_id], records))
     # Compared first: at a refresh hardly any image has changed, and nothing is written for the others.
-    left = [key for key, row in old.items() if key not in rows and row["is_primary"]]
-    changed = [row for key, row in rows.items() if key not in old or not row.items() <= old[key].items()]
-    for key in left:
-        ImageStatus.update(is_primary=0).where(ImageStatus.listing == key[0], ImageStatus.image_id == key[1]).execute()
+    changed = {key: row for key, row in rows.items() if key not in old or row != old[key][: len(IMAGE)]}
+    for key, row in old.items():
+        if key not in rows and row[IS_PRIMARY]:
+            left = (ImageStatus.listing == key[0], ImageStatus.image_id == key[1])
+            ImageStatus.update(is_primary=0).where(*left).execute()
     columns: list[Field[Any]] = [ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary]
-    bulk.upsert(ImageStatus, changed, [ImageStatus.listing, ImageStatus.image_id], columns)
-    failed = {key for key, row in old.items() if row["outcome"] and not row["download_done"]}
-    _try_anew([row for row in changed if (row["listing"], row["image_id"]) in failed], old)
+    values = [dict(zip(IMAGE, row, strict=True)) for row in changed.values()]
+    bulk.upsert(ImageStatus, values, [ImageStatus.listing, ImageStatus.image_id], columns)
+    _try_anew([key for key, row in changed.items() if key in old and _has_moved(row, old[key])])
 
 
-def _try_anew(rows: Sequence[Mapping[str, Any]], old: Mapping[tuple[int, int], Mapping[str, Any]]) -> None:
-    """Queue again, as if never tried, images that could not be had at the address that they had before."""
-    keys = [(row["listing"], row["image_id"]) for row in rows]
-    moved = [key for key, row in zip(keys, rows, strict=True) if any(row[name] != old[key][name] for name in ADDRESS)]
+def _has_moved(row: tuple[Any, ...], old: tuple[Any, ...]) -> bool:
+    """Return whether an image that could not be had has another address now."""
+    *_, outcome, download_done = old
+    return bool(outcome and not download_done and row[ADDRESS] != old[ADDRESS])
+
+
+def _try_anew(keys: Sequence[tuple[Any, ...]]) -> None:
+    """Queue images again, as if never tried."""
     again = {"to_download": 1, "outcome": None, "attempts": 0, "retry_at": 0}
-    values = [{"listing": listing_id, "image_id": image_id, **again} for listing_id, image_id in moved]
+    values = [{"listing": listing_id, "image_id": image_id, **again} for listing_id, image_id in keys]
     bulk.update(ImageStatus, values, [ImageStatus.listing, ImageStatus.image_id])
 
 
-def _image_row(listing: Mapping[str, Any], image: ImageRecord, is_primary: bool) -> dict[str, Any]:
+def _image_rows(listing: tuple[Any, ...], records: tuple[ImageRecord, ...]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the rows of a listing's images (IMAGE) by their key."""
+    listing_id, shop_id, when_made, amount, divisor = listing
+    primary, price = primary_image_id(records), Money(amount, divisor, None).major
     return {
-        "listing": listing["listing_id"],
-        "image_id": image.image_id,
-        "shop_id": listing["shop"],
-        "hex": image.hex,
-        "suffix": image.suffix,
-        "url": image.url,
-        "is_primary": int(is_primary),
-        "when_made": listing["when_made"],
-        "price": Money(listing["price_amount"], listing["price_divisor"], None).major,
+        (listing_id, image.image_id): (
+            listing_id,
+            image.image_id,
+            image.hex,
+            image.suffix,
+            image.url,
+            int(image.image_id == primary),
+            shop_id,
+            when_made,
+            price,
+        )
+        for image in records
     }

@@ -35,8 +35,7 @@ def write(change: ItemFailed) -> None:
 
 def clear(kind: str, item_ids: Sequence[int]) -> None:
     """Forget earlier failures of things that were read now."""
-    ids = [str(item_id) for item_id in item_ids]
-    FailedItem.delete().where(FailedItem.kind == kind, FailedItem.item_id.in_(ids)).execute()
+    FailedItem.delete().where(FailedItem.kind == kind, bulk.within(FailedItem.item_id, item_ids)).execute()
 
 
 def latest(limit: int) -> list[dict[str, Any]]:

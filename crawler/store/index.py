@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import fn
 
@@ -41,6 +41,25 @@ DETAIL_COLUMNS = (
 )
 
 
+class IndexRow(NamedTuple):
+    """What is known about asking for a listing; the fields are columns of the index."""
+
+    listing_id: int
+    shop_id: int | None
+    when_made: str | None
+    taxonomy_id: int | None
+    last_seen_cycle: int
+    last_interval_id: int | None
+    detail_due_at: str | None
+    detail_cycle: int
+    idle_count: int
+    known: int
+    image_count: int
+
+
+FOUND_COLUMNS = tuple(getattr(IndexedListing, name) for name in IndexRow._fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """Which rows count as due: those of an earlier cycle's details, due before the horizon.
@@ -58,7 +77,7 @@ class Due:
 def write_page(change: PageSeen) -> None:
     """Take one page of a search into the index and into the interval's record."""
     rows = {row.listing_id: row for row in change.rows}
-    known = _by_id(list(rows))
+    known = find(rows)
     repeats = sum(
         1
         for old in known.values()
@@ -68,7 +87,7 @@ def write_page(change: PageSeen) -> None:
         _upsert([_seen_row(row, known.get(row.listing_id), change) for row in rows.values()], SEEN_COLUMNS)
         shop_ids = {row.shop_id for row in rows.values() if row.shop_id is not None}
         IndexedShop.update(seen_cycle=change.cycle).where(
-            IndexedShop.shop_id.in_(shop_ids), IndexedShop.seen_cycle < change.cycle
+            bulk.within(IndexedShop.shop_id, shop_ids), IndexedShop.seen_cycle < change.cycle
         ).execute()
     repeats += len(change.rows) - len(rows)
     distinct = len(change.rows) - repeats
@@ -160,7 +179,9 @@ def shown_listings(shop_ids: Sequence[int], cycle: int) -> list[int]:
     query = (
         Listing.select(fn.MIN(Listing.listing_id))
         .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
-        .where(Listing.shop.in_(shop_ids), IndexedListing.last_seen_cycle == cycle, IndexedListing.idle_count == 0)
+        .where(
+            bulk.within(Listing.shop, shop_ids), IndexedListing.last_seen_cycle == cycle, IndexedListing.idle_count == 0
+        )
     )
     return bulk.first_column(query.group_by(Listing.shop))
 
@@ -181,9 +202,10 @@ def missing_images(limit: int) -> list[int]:
     return bulk.first_column(query.limit(limit))
 
 
-def find(listing_ids: Sequence[int]) -> Mapping[int, IndexedListing]:
+def find(listing_ids: Iterable[int]) -> Mapping[int, IndexRow]:
     """Return the index rows of these listings, those that are not there left out."""
-    return _by_id(listing_ids)
+    query = IndexedListing.select(*FOUND_COLUMNS).where(bulk.within(IndexedListing.listing_id, listing_ids))
+    return {row[0]: IndexRow(*row) for row in bulk.tuples(query)}
 
 
 def known_prices(taxonomy_ids: Sequence[int], low: float, high: float | None) -> list[float]:
@@ -210,7 +232,7 @@ def totals() -> dict[str, int]:
     return {"seen": int(seen or 0), "wanted": int(wanted or 0), "known": int(known or 0)}
 
 
-def _seen_row(row: SearchRow, old: IndexedListing | None, change: PageSeen) -> dict[str, Any]:
+def _seen_row(row: SearchRow, old: IndexRow | None, change: PageSeen) -> dict[str, Any]:
     # A key may be missing from one answer: what an earlier one told still holds.
     when_made = row.when_made if row.when_made is not None else (old.when_made if old else None)
     wanted = is_wanted(when_made)
@@ -230,13 +252,13 @@ def _seen_row(row: SearchRow, old: IndexedListing | None, change: PageSeen) -> d
     }
 
 
-def _due_once_seen(wanted: bool, when_made: str | None, old: IndexedListing | None, at: str) -> str | None:
+def _due_once_seen(wanted: bool, when_made: str | None, old: IndexRow | None, at: str) -> str | None:
     """Return when a listing that a search just showed is due; None for never."""
     if not wanted and (when_made is not None or (old is not None and old.detail_cycle)):
         return None
     if old is None or old.detail_due_at is None:
         return at  # new, or not wanted until now, or of an unknown age that only the details can tell
-    return min(old.detail_due_at, at) if old.idle_count else str(old.detail_due_at)
+    return min(old.detail_due_at, at) if old.idle_count else old.detail_due_at
 
 
 def _detail_row(listing: DetailedListing, cycle: int, at: str) -> dict[str, Any]:
@@ -261,11 +283,6 @@ def _detail_row(listing: DetailedListing, cycle: int, at: str) -> dict[str, Any]
 
 def _upsert(rows: list[dict[str, Any]], columns: Sequence[Any]) -> None:
     bulk.upsert(IndexedListing, rows, [IndexedListing.listing_id], columns)
-
-
-def _by_id(listing_ids: Sequence[int]) -> dict[int, IndexedListing]:
-    query = IndexedListing.select().where(IndexedListing.listing_id.in_(listing_ids))
-    return {row.listing_id: row for row in query}
 
 
 def is_due(due: Due) -> tuple[Any, ...]:

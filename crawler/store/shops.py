@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from peewee import fn
 
@@ -13,6 +14,22 @@ from crawler.store.index import Due
 from models import IndexedShop, Shop, ShopDynamic
 from runtime import bulk
 
+
+class ShopRow(NamedTuple):
+    """What is known about asking for a shop; the fields are columns of the index."""
+
+    shop_id: int
+    known: int
+    detail_due_at: str | None
+    detail_cycle: int
+    watermark: int | None
+    visited_at: str | None
+    visited_review_count: int | None
+    visited_review_average: float | None
+    visited_sold_count: int | None
+
+
+FOUND_COLUMNS = tuple(getattr(IndexedShop, name) for name in ShopRow._fields)
 STATIC = ("create_date", "url", "is_shop_us_based", "shipping_from_country_iso", "shop_location_country_iso")
 DYNAMIC = (
     "update_date",
@@ -45,18 +62,12 @@ def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
     bulk.upsert(Shop, static, [Shop.shop_id], columns, only_where='"shops"."snapshot_timestamp" IS NULL')
     dynamic = [{"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops]
     bulk.insert_new(ShopDynamic, dynamic)
-    for shop in shops:
-        # A visit that is due already stays due, whatever the figures say now.
-        due = {IndexedShop.review_due: 1} if shop.review_due else {}
-        IndexedShop.update(
-            {
-                IndexedShop.known: 1,
-                IndexedShop.gone: 0,
-                IndexedShop.detail_cycle: cycle,
-                IndexedShop.detail_due_at: shop.detail_due_at,
-                **due,
-            }
-        ).where(IndexedShop.shop_id == shop.record.shop_id).execute()
+    read = {"known": 1, "gone": 0, "detail_cycle": cycle}
+    rows = [{"shop_id": shop.record.shop_id, **read, "detail_due_at": shop.detail_due_at} for shop in shops]
+    bulk.update(IndexedShop, rows, [IndexedShop.shop_id])
+    # A visit that is due already stays due, whatever the figures say now.
+    due = [{"shop_id": shop.record.shop_id, "review_due": 1} for shop in shops if shop.review_due]
+    bulk.update(IndexedShop, due, [IndexedShop.shop_id])
 
 
 def write_gone(change: ShopGone) -> None:
@@ -79,12 +90,13 @@ def write_visit(change: VisitDone) -> None:
     ).where(IndexedShop.shop_id == change.shop_id).execute()
 
 
-def find(shop_ids: Iterable[int]) -> Mapping[int, IndexedShop]:
+def find(shop_ids: Iterable[int]) -> Mapping[int, ShopRow]:
     """Return what is known about asking for these shops, those never met left out."""
-    return {row.shop_id: row for row in IndexedShop.select().where(IndexedShop.shop_id.in_(list(set(shop_ids))))}
+    query = IndexedShop.select(*FOUND_COLUMNS).where(bulk.within(IndexedShop.shop_id, shop_ids))
+    return {row[0]: ShopRow(*row) for row in bulk.tuples(query)}
 
 
-def visited_figures(shop: IndexedShop | None) -> ShopFigures | None:
+def visited_figures(shop: ShopRow | None) -> ShopFigures | None:
     """Return the shop's figures at the last review visit, None before the first."""
     if shop is None or shop.visited_at is None:
         return None
@@ -104,7 +116,9 @@ def latest_figures(shop_id: int) -> ShopFigures:
 def with_figures_before(shop_ids: Sequence[int], moment: str) -> list[int]:
     """Return those of the shops whose latest figures are of before the moment."""
     latest = fn.MAX(ShopDynamic.snapshot_timestamp)
-    query = ShopDynamic.select(ShopDynamic.shop).where(ShopDynamic.shop.in_(shop_ids)).group_by(ShopDynamic.shop)
+    query = (
+        ShopDynamic.select(ShopDynamic.shop).where(bulk.within(ShopDynamic.shop, shop_ids)).group_by(ShopDynamic.shop)
+    )
     return bulk.first_column(query.having(latest < moment))
 
 

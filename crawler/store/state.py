@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from peewee import EXCLUDED
-
 from models import Interval, SyncState
 from runtime import bulk
 from runtime.forms import (
@@ -85,6 +83,4 @@ def is_begun() -> bool:
 def save(key: str, value: Any) -> None:
     """Write the value under the key as JSON."""
     row = {"key": key, "value": json.dumps(value, ensure_ascii=False)}
-    SyncState.insert(row).on_conflict(
-        conflict_target=[SyncState.key], update={SyncState.value: EXCLUDED.value}
-    ).execute()
+    bulk.upsert(SyncState, [row], [SyncState.key], [SyncState.value])
