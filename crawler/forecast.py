@@ -12,8 +12,7 @@ from crawler.api.quota import Quota
 from crawler.freshness import Cycle, Freshness
 from crawler.outcome import Position
 from crawler.plan import PAGE_ROWS
-from crawler.store import index, intervals, shops, state, usage
-from crawler.store.index import Due
+from crawler.store import counts, intervals, shops, state, usage
 from runtime.clock import DAY_SECONDS, iso, parse_iso
 
 CALLS_A_SECOND = 5.0
@@ -107,10 +106,12 @@ def load_quota() -> Quota:
     return Quota.of_json(state.load_known("quota") or {})
 
 
-def foresee(place: Position, cycle: Cycle, freshness: Freshness, due: Due, quota: Quota, now: float) -> Forecast:
+def foresee(
+    place: Position, cycle: Cycle, freshness: Freshness, due_listings: int, quota: Quota, now: float
+) -> Forecast:
     """Return the forecast; `place` is the position that is worked on, behind a sleep for quota."""
     last = _last_cycle(cycle)
-    left = _left(place, cycle, due, last)
+    left = _left(place, cycle, due_listings, last)
     return Forecast(
         left=left,
         last=last,
@@ -124,20 +125,20 @@ def foresee(place: Position, cycle: Cycle, freshness: Freshness, due: Due, quota
     )
 
 
-def _left(place: Position, cycle: Cycle, due: Due, last: Need | None) -> Need:
+def _left(place: Position, cycle: Cycle, due_listings: int, last: Need | None) -> Need:
     """Return what the cycle under way still needs, by what is known now."""
     if place.state == "SLEEP":
         return Need(0, 0, 0)
     searches = _searches_left(place, cycle.number) if place.state == "TAXONOMY" else 0
     unseen = 0.0
     if searches and cycle.number == 1:  # in later cycles what will be asked for is due from the start
-        totals = index.totals()
-        unseen = searches * (totals["wanted"] / totals["seen"] if totals["seen"] else 1.0)
+        ever = counts.listings()
+        unseen = searches * (ever["wanted"] / ever["seen"] if ever["seen"] else 1.0)
     reviews = math.ceil(shops.due_review_count(cycle.number) * _pages_a_visit(cycle))
     # Which shops have moved is only known once their listings' batches have come.
     if place.state != "REVIEWS" and last is not None and cycle.number > 2:
         reviews = max(reviews, last.reviews)
-    return Need(searches, math.ceil(index.due_count(due) / PAGE_ROWS + unseen), reviews)
+    return Need(searches, math.ceil(due_listings / PAGE_ROWS + unseen), reviews)
 
 
 def _pages_a_visit(cycle: Cycle) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 PAGE_ROWS = 100
@@ -97,13 +97,14 @@ def one_price_spans(
 def revise(
     spans: Sequence[Span],
     counts: Mapping[tuple[int, float, float | None], int],
-    prices: Mapping[int, Sequence[float]],
+    prices_within: Callable[[Span], Sequence[float]],
     cap_offset: int,
 ) -> list[Span]:
     """Return the next cycle's plan: small neighbours merged, large intervals cut before they pass the cap.
 
     `counts` holds what each interval reported last time, by (taxonomy_id, min_price, max_price); intervals
-    without a count (a person edited the file) stay as they are. `prices` holds known prices by taxonomy.
+    without a count (a person edited the file) stay as they are. `prices_within` is asked for the known prices of an
+    interval that has to be cut.
     """
     reach = cap_rows(cap_offset)
     revised: list[tuple[Span, int | None]] = []
@@ -118,9 +119,8 @@ def revise(
             revised.append((span, count))
     pieces: list[Span] = []
     for span, count in revised:
-        known = prices.get(span.taxonomy_id, ())
         large = count is not None and count > reach * SPLIT_SHARE
-        pieces += cut(span, known, 2) if large else [span]
+        pieces += cut(span, prices_within(span), 2) if large else [span]
     return pieces
 
 

@@ -117,7 +117,7 @@ def _fits(here: Walk, context: Context) -> bool:
     """Return whether the cycle that begins will end before the next one is to; say so where it will not."""
     place = Position("TAXONOMY", here.cursor(), context.cycle.number, context.now())
     now = context.clock.now()
-    told = foresee(place, context.cycle, context.freshness, context.due(), load_quota(), now)
+    told = foresee(place, context.cycle, context.freshness, index.due_count(context.due()), load_quota(), now)
     if not told.fits:
         log.warning(
             "This cycle needs about %s calls and will end about %s, after the next one is to begin (%s). New listings "
@@ -168,8 +168,7 @@ def split(
         for row in change.rows
         if row.price.currency == "USD" and row.price.major is not None
     ]
-    known = index.known_prices(_subtree(here.taxonomy_id), here.min_price, here.max_price)
-    prices = known + shown
+    prices = _known_prices(span) + shown
     pieces = plan.cut(span, prices, plan.piece_count(count, len(prices), cap))
     note = f"{count} rows, cut into {len(pieces)}"
     # No cut is left: one price, or so narrow a range that it is as good as one.
@@ -295,8 +294,11 @@ def _planned_spans(context: Context, breaks: Mapping[int, Sequence[float]]) -> l
     spans: list[Span] = []
     for taxonomy_id in context.taxonomy_ids:
         spans += plan.spans_of_breaks(taxonomy_id, breaks.get(taxonomy_id) or [0.0])
-    prices = {i: index.known_prices(_subtree(i), 0.0, None) for i in context.taxonomy_ids} if counts else {}
-    return plan.revise(spans, counts, prices, cap_offset())
+    return plan.revise(spans, counts, _known_prices, cap_offset())
+
+
+def _known_prices(span: Span) -> list[float]:
+    return index.known_prices(_subtree(span.taxonomy_id), span.min_price, span.max_price)
 
 
 def _tree() -> Mapping[str, Any]:

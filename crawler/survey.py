@@ -15,7 +15,7 @@ from crawler.context import due_at
 from crawler.forecast import Forecast, foresee, load_quota
 from crawler.freshness import Cycle, Freshness, revisit_before
 from crawler.outcome import Position
-from crawler.store import audit, failures, images, index, intervals, shops, state, usage
+from crawler.store import counts, failures, images, index, intervals, shops, state, usage
 from runtime.clock import DAY_SECONDS, iso
 
 PACKAGES = (
@@ -73,8 +73,8 @@ def working_position(position: Position) -> Position:
 
 def forecast(standing: Standing, freshness: Freshness, quota: Quota, now: float) -> Forecast:
     """Return what is needed to the end of the cycle, and when that is."""
-    due = due_at(freshness, standing.cycle, now)
-    return foresee(working_position(standing.position), standing.cycle, freshness, due, quota, now)
+    place = working_position(standing.position)
+    return foresee(place, standing.cycle, freshness, standing.due_listings, quota, now)
 
 
 def survey(freshness: Freshness, now: float) -> dict[str, Any]:
@@ -94,9 +94,9 @@ def survey(freshness: Freshness, now: float) -> dict[str, Any]:
         },
         "calls_per_second": round(recent / RECENT_SECONDS, 3),
         "calls_24h_by_endpoint": usage.by_endpoint(now - DAY_SECONDS),
-        "listings": index.totals(),
-        "images": {**images.queue(), "failed": images.failed_by_reason(), "downloads": state.load_known("pictures")},
-        "rows": audit.row_counts(),
+        "listings": counts.listings(),
+        "images": {**counts.pictures(), "failed": images.failed_by_reason(), "downloads": state.load_known("pictures")},
+        "rows": counts.row_counts(),
         "failed_items": failures.latest(20),
         "trouble": state.load_known("trouble"),
         "audit": state.load_known("audit"),

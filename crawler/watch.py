@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -11,14 +10,14 @@ from crawler.api import quota as day
 from crawler.api.ledger import Ledger
 from crawler.freshness import Freshness
 from crawler.outcome import Outcome, Position
-from crawler.store import images, usage
+from crawler.store import counts, images, usage
 from crawler.survey import Standing, forecast, stand
 from runtime.clock import DAY_SECONDS, Clock, iso
 from runtime.progress import Progress
 from runtime.rate import Rate
 
 RATE_WINDOW_SECONDS = 10.0
-IMAGES_EVERY_SECONDS = 10.0
+COUNTS_EVERY_SECONDS = 5.0
 FORECAST_EVERY_SECONDS = 30.0
 
 
@@ -46,8 +45,8 @@ class Watch:
         self._counts: Counter[str] = Counter()
         self._last_step = ""
         self._calls = Rate(clock, RATE_WINDOW_SECONDS)
-        self._images: Mapping[str, int] = {"queued": 0, "done": 0}
-        self._images_at = float("-inf")
+        self._standing: Standing | None = None
+        self._standing_at = float("-inf")
         self._ends, self._ends_at = "", float("-inf")
 
     def observe(self, position: Position, outcome: Outcome | None) -> None:
@@ -60,7 +59,7 @@ class Watch:
 
     def _values(self, position: Position) -> dict[str, str]:
         now = self._clock.now()
-        standing = stand(self._freshness, now)
+        standing = self._stand(now)
         values = {"state": f"{position.state} (cycle {position.cycle})", **_place(position)}
         if standing:
             values["intervals"] = f"{standing.intervals_done} of {standing.intervals_total} done"
@@ -70,7 +69,7 @@ class Watch:
         values["this run"] = ", ".join(f"{self._counts[name]:,} {name}" for name in names)
         values["calls"] = f"{self._ledger.total:,}, {self._calls.per_second(self._ledger.total):.1f} a second"
         values["quota"] = day.in_words(self._ledger.quota, usage.by_minute(now - 2 * DAY_SECONDS), now)
-        pictures = self._image_queue()
+        pictures = counts.pictures()
         values["pictures"] = images.in_words(pictures) + f"; {self._companion.tell(pictures['queued'])}"
         if standing and position.state != "SLEEP":
             values["calls done at about"] = self._expected_end(standing, now)
@@ -84,11 +83,12 @@ class Watch:
             self._ends_at = moment
         return self._ends
 
-    def _image_queue(self) -> Mapping[str, int]:
-        now = self._clock.monotonic()
-        if now - self._images_at > IMAGES_EVERY_SECONDS:
-            self._images, self._images_at = images.queue(), now
-        return self._images
+    def _stand(self, now: float) -> Standing | None:
+        """Return where the machine stands, the counts in it a few seconds old: what is due takes long to count."""
+        moment = self._clock.monotonic()
+        if moment - self._standing_at > COUNTS_EVERY_SECONDS:
+            self._standing, self._standing_at = stand(self._freshness, now), moment
+        return self._standing
 
 
 def _place(position: Position) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from peewee import Model
 
 from models.collected import ImageStatus, Listing, ListingDynamic, Review, Shop, ShopDynamic
-from models.crawl import ApiUsage, FailedItem, IndexedListing, IndexedShop, Interval, SyncState
+from models.crawl import ApiUsage, FailedItem, IndexedListing, IndexedShop, Interval, RowCount, SyncState
 
 CRAWLER_MODELS: tuple[type[Model], ...] = (
     Shop,
@@ -22,6 +22,7 @@ CRAWLER_MODELS: tuple[type[Model], ...] = (
     IndexedShop,
     FailedItem,
     ApiUsage,
+    RowCount,
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -37,6 +38,7 @@ __all__ = [
     "Listing",
     "ListingDynamic",
     "Review",
+    "RowCount",
     "Shop",
     "ShopDynamic",
     "SyncState",

@@ -17,6 +17,16 @@ class SyncState(Model):
         table_name = "sync_state"
 
 
+class RowCount(Model):
+    """How many rows there are of a table, or of one kind; kept by SQLite's triggers, empty in PostgreSQL."""
+
+    name = TextField(primary_key=True)
+    number = BigIntegerField()
+
+    class Meta:
+        table_name = "row_counts"
+
+
 class Interval(Model):
     """One price interval of one cycle's plan, and its certificate of completeness once it is walked.
 
@@ -83,9 +93,9 @@ class IndexedListing(Model):
         table_name = "indexed_listings"
         indexes = (
             (("last_seen_cycle", "known", "detail_due_at"), False),
-            (("idle_count", "detail_due_at"), False),
+            (("idle_count", "detail_due_at", "detail_cycle"), False),
             (("images_missing", "listing_id"), False),
-            (("price",), False),
+            (("price", "price_currency", "taxonomy_id"), False),
         )
 
 
@@ -150,3 +160,4 @@ class ApiUsage(Model):
 
     class Meta:
         table_name = "api_usage"
+        indexes = ((("service", "recorded_at"), False),)

@@ -11,12 +11,9 @@ from crawler.changes import RepairsQueued
 from crawler.store import failures, index
 from crawler.store.index import Due
 from models import (
-    ApiUsage,
-    FailedItem,
     ImageStatus,
     IndexedListing,
     IndexedShop,
-    Interval,
     Listing,
     ListingDynamic,
     Review,
@@ -116,26 +113,6 @@ def write_repairs(change: RepairsQueued) -> None:
     IndexedShop.update(detail_due_at=change.at, detail_cycle=0, seen_cycle=change.cycle).where(
         IndexedShop.shop_id.in_(change.shop_ids)
     ).execute()
-
-
-def row_counts() -> dict[str, int]:
-    """Return how many rows each table holds."""
-    return {model._meta.table_name: int(model.select().count()) for model in COUNTED}
-
-
-COUNTED: tuple[type[Model], ...] = (
-    Shop,
-    ShopDynamic,
-    Listing,
-    ListingDynamic,
-    Review,
-    ImageStatus,
-    IndexedListing,
-    IndexedShop,
-    Interval,
-    FailedItem,
-    ApiUsage,
-)
 
 
 def _without(model: type[Model], key: Any) -> Any:

@@ -9,15 +9,8 @@ from peewee import SQL, fn
 
 from crawler.changes import PicturesLost
 from models import ImageStatus
-from models.collected import FAILED, QUEUED
+from models.collected import FAILED
 from runtime import bulk
-
-
-def queue() -> dict[str, int]:
-    """Return how many images are queued for download and how many are done."""
-    queued = ImageStatus.select().where(SQL(QUEUED))
-    done = ImageStatus.select().where(ImageStatus.download_done == 1)
-    return {"queued": int(queued.count()), "done": int(done.count())}
 
 
 def failed_by_reason() -> dict[str, int]:

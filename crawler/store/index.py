@@ -223,15 +223,6 @@ def known_prices(taxonomy_ids: Sequence[int], low: float, high: float | None) ->
     return prices[:: max(1, len(prices) // 20_000)]
 
 
-def totals() -> dict[str, int]:
-    """Return how many listings were ever seen, how many are wanted, and how many are known in detail."""
-    query = IndexedListing.select(
-        fn.COUNT(IndexedListing.listing_id), fn.SUM(IndexedListing.wanted), fn.SUM(IndexedListing.known)
-    )
-    seen, wanted, known = next(bulk.tuples(query))
-    return {"seen": int(seen or 0), "wanted": int(wanted or 0), "known": int(known or 0)}
-
-
 def _seen_row(row: SearchRow, old: IndexRow | None, change: PageSeen) -> dict[str, Any]:
     # A key may be missing from one answer: what an earlier one told still holds.
     when_made = row.when_made if row.when_made is not None else (old.when_made if old else None)
@@ -290,7 +281,8 @@ def is_due(due: Due) -> tuple[Any, ...]:
     conditions = (IndexedListing.detail_due_at < due.horizon, IndexedListing.detail_cycle < due.cycle)
     if not due.overdue:
         return conditions
-    return *conditions, (IndexedListing.idle_count == 0) | (IndexedListing.last_seen_cycle == due.cycle)
+    # Not as an OR, for which SQLite would leave the index that the rest of a query needs.
+    return *conditions, ~((IndexedListing.idle_count > 0) & (IndexedListing.last_seen_cycle != due.cycle))
 
 
 def _ids(due: Due, *conditions: Any, order: Sequence[Any], limit: int) -> list[int]:

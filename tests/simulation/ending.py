@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crawler.store import counts
 from sandbox.taxonomy import DESCENDANTS, FURNITURE
 from sandbox.world import ACTIVE, Listing
 from tests.simulation.truths import untrue
@@ -18,7 +19,16 @@ def wrong_at_the_end(world: World) -> list[str]:
     # The computer's clock was wrong now and then, so a row's time does not tell which cycle it is of; and
     # now and then an answer had left something out.
     found = untrue(world.rig.rows, world.truths, lambda at: EVER, holes=True)
+    found += _wrong_counts(world)
     return [*found, *_missing_listings(world), *_stale_listings(world), *_missing_reviews(world), *_unsettled(world)]
+
+
+def _wrong_counts(world: World) -> Iterator[str]:
+    """What the database has counted as it was written must be what there is."""
+    there = counts.counted()
+    for name, number in world.rig.rows("SELECT name, number FROM row_counts"):
+        if number != there.get(name):
+            yield f"{name} is counted as {number}, and there are {there.get(name)}"
 
 
 def _missing_listings(world: World) -> Iterator[str]:

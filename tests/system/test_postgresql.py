@@ -14,7 +14,7 @@ import pytest
 from playhouse.schema_diff import diff_models
 from rich.console import Console
 
-from crawler.store import images
+from crawler.store import counts
 from imaging import archive_commands, commands
 from models import CRAWLER_MODELS, MIGRATIONS, ImageStatus
 from runtime.database import open_database
@@ -93,5 +93,5 @@ def test_pictures_are_downloaded_audited_archived_and_shown_on_postgresql(server
     for check in commands.file_checks(settings).values():
         found = check(1, 0)
         assert (found.gaps, found.strays) == ({}, {})
-    assert images.queue() == {"queued": 0, "done": ImageStatus.select().count()}
+    assert counts.pictures() == {"queued": 0, "done": ImageStatus.select().count()}
     database.close()

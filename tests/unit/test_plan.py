@@ -97,6 +97,10 @@ def test_few_pieces_where_the_sample_is_good_and_many_where_it_is_not(count: int
     assert plan.piece_count(count, sample, CAP) == pieces
 
 
+def no_prices(span: Span) -> list[float]:
+    return []
+
+
 def reported(spans: list[Span], *counts: int | None) -> dict[tuple[int, float, float | None], int]:
     pairs = zip(spans, counts, strict=True)
     return {(span.taxonomy_id, span.min_price, span.max_price): n for span, n in pairs if n is not None}
@@ -106,36 +110,36 @@ THREE = plan.spans_of_breaks(967, [0.0, 10.0, 20.0])
 
 
 def test_small_neighbours_are_merged_and_their_outer_ends_kept() -> None:
-    revised = plan.revise(THREE, reported(THREE, 2_000, 3_000, 4_000), {}, CAP)
+    revised = plan.revise(THREE, reported(THREE, 2_000, 3_000, 4_000), no_prices, CAP)
     assert revised == [Span(967, 0.0, None)]
 
 
 def test_neighbours_that_together_come_near_the_cap_stay_apart() -> None:
-    assert plan.revise(THREE, reported(THREE, 6_000, 6_000, 6_000), {}, CAP) == THREE
+    assert plan.revise(THREE, reported(THREE, 6_000, 6_000, 6_000), no_prices, CAP) == THREE
 
 
 def test_an_interval_near_the_cap_is_cut_beforehand_at_the_known_prices() -> None:
     known = [10 + number / 100 for number in range(1000)]
-    revised = plan.revise(THREE, reported(THREE, 11_000, 11_900, 11_000), {967: known}, CAP)
+    revised = plan.revise(THREE, reported(THREE, 11_000, 11_900, 11_000), lambda _: known, CAP)
     assert covers(revised, Span(967, 0.0, None))
     assert len(revised) == 4
     assert revised[1].max_price == pytest.approx(15, abs=0.2)
 
 
 def test_intervals_that_a_person_wrote_stay_as_they_are() -> None:
-    assert plan.revise(THREE, {}, {}, CAP) == THREE
-    assert plan.revise(THREE, reported(THREE, 10, None, 10), {}, CAP) == THREE
+    assert plan.revise(THREE, {}, no_prices, CAP) == THREE
+    assert plan.revise(THREE, reported(THREE, 10, None, 10), no_prices, CAP) == THREE
 
 
 def test_intervals_of_different_categories_are_never_merged() -> None:
     two = [Span(967, 0.0, None), Span(968, 0.0, None)]
-    assert plan.revise(two, reported(two, 5, 5), {}, CAP) == two
+    assert plan.revise(two, reported(two, 5, 5), no_prices, CAP) == two
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 40_000)), min_size=1, max_size=12), st.lists(prices, max_size=60))
 def test_a_revised_plan_covers_what_the_plan_before_it_covered(counts: list[int | None], known: list[float]) -> None:
     before = plan.spans_of_breaks(967, [float(5 * number) for number in range(len(counts))])
-    revised = plan.revise(before, reported(before, *counts), {967: known}, CAP)
+    revised = plan.revise(before, reported(before, *counts), lambda _: known, CAP)
     assert covers(revised, Span(967, 0.0, None))
 
 
@@ -143,7 +147,7 @@ def test_a_revised_plan_covers_what_the_plan_before_it_covered(counts: list[int 
 def test_a_plan_revised_with_honest_counts_merges_nothing_past_the_cap(counts: list[int]) -> None:
     assume(any(counts))
     before = plan.spans_of_breaks(967, [float(5 * number) for number in range(len(counts))])
-    revised = plan.revise(before, reported(before, *counts), {}, CAP)
+    revised = plan.revise(before, reported(before, *counts), no_prices, CAP)
     for piece in revised:
         inside = [
             count

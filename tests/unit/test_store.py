@@ -24,7 +24,7 @@ from crawler.api.records import (
 )
 from crawler.freshness import ShopFigures
 from crawler.plan import Span
-from crawler.store import audit, failures, index, intervals, shops, state, usage, writer
+from crawler.store import audit, counts, failures, index, intervals, shops, state, usage, writer
 from crawler.store.index import Due
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import DAY_SECONDS, iso
@@ -123,7 +123,7 @@ def test_wanted_listings_are_due_at_once_and_the_others_never(database: Database
     due = Due(1, MUCH_LATER)
     assert sorted(index.due_seen(due, 10)) == [1, 4]
     assert rows(database, "SELECT COUNT(*) FROM indexed_listings") == [(4,)]
-    assert index.totals() == {"seen": 4, "wanted": 2, "known": 0}
+    assert counts.listings() == {"seen": 4, "wanted": 2, "known": 0}
 
 
 def test_a_listing_of_unknown_age_is_asked_for_once_and_no_more_once_it_is_known_to_be_old(database: Database) -> None:
@@ -358,6 +358,23 @@ def test_new_listings_are_told_apart_from_known_ones_that_are_due(database: Data
     assert index.due_seen(due, 10) == [4, 5, 6]
     assert index.due_seen(due, 10, new_only=True) == [4, 6]
     assert index.due_left(due, 10) == [4, 6, 5]
+
+
+def test_what_the_database_counts_is_what_there_is(database: Database) -> None:
+    writer.write([page(row(5), row(6), row(7, when_made="1990s"), row(8)), seen(with_images(image(1, 1), image(2, 2)))])
+    writer.write([seen(detailed(listing(6)), with_shop=shop()), page(row(5), row(9), cycle=2, at=LATER)])
+    execute(database, "UPDATE image_status SET download_done = 1 WHERE image_id = 1")
+    execute(database, "UPDATE image_status SET to_download = 0 WHERE image_id = 2")
+    told = counts.row_counts() | counts.listings() | counts.pictures()
+    assert (
+        told.items() >= {"listings": 2, "indexed_listings": 5, "wanted": 4, "known": 2, "queued": 0, "done": 1}.items()
+    )
+    execute(database, "UPDATE image_status SET to_download = 1, download_done = 0")
+    execute(database, "DELETE FROM indexed_listings WHERE listing_id IN (5, 7)")
+    execute(database, "UPDATE indexed_listings SET wanted = 0, known = 0 WHERE listing_id = 6")
+    assert counts.pictures() == {"queued": 2, "done": 0}
+    assert counts.listings() == {"seen": 3, "wanted": 2, "known": 0}
+    assert dict(rows(database, "SELECT name, number FROM row_counts")) == counts.counted()
 
 
 def test_images_that_failed_are_asked_for_again_in_a_later_cycle(database: Database) -> None:
