@@ -58,6 +58,14 @@ def within(field: Field[Any], ids: Iterable[int]) -> Any:
     return field.in_(SQL(f"({listed or 'NULL'})"))
 
 
+def raw(query: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a select as the driver gives them: for many rows of numbers and texts, as these are kept."""
+    database = query.model._meta.database
+    with EXCEPTIONS:
+        rows: list[tuple[Any, ...]] = database.execute(query).fetchall()
+    return rows
+
+
 def tuples(query: Any) -> Iterator[tuple[Any, ...]]:
     """Return the rows of a select as tuples; Peewee's type stubs do not know that they are."""
     return iter(query.tuples())
@@ -70,7 +78,7 @@ def dicts(query: Any) -> list[dict[str, Any]]:
 
 def first_column(query: Any) -> list[int]:
     """Return the first column of a select of ids."""
-    return [int(row[0]) for row in tuples(query)]
+    return [int(row[0]) for row in raw(query)]
 
 
 def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:

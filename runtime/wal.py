@@ -60,6 +60,6 @@ def checkpoint(path: Path) -> None:
     with closing(sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)) as connection:
         for name in AS_SAFE:
             connection.execute(f"PRAGMA {name} = {PRAGMAS[name]}")
-        # The first does most of it while others write, so that the second, which holds them up, has little to do.
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # The first ones do it while others write, so that the last, which holds them up, has little to do.
+        for way in ("PASSIVE", "PASSIVE", "TRUNCATE"):
+            connection.execute(f"PRAGMA wal_checkpoint({way})").fetchall()

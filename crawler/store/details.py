@@ -115,9 +115,9 @@ def _write_images(images: Sequence[tuple[int, tuple[ImageRecord, ...]]]) -> None
     if not told:
         return
     facts = Listing.select(*LISTING_FACTS).where(bulk.within(Listing.listing_id, told))
-    listings = {row[0]: row for row in bulk.tuples(facts)}
+    listings = {row[0]: row for row in bulk.raw(facts)}
     there = ImageStatus.select(*(getattr(ImageStatus, name) for name in (*IMAGE, "outcome", "download_done")))
-    old = {row[:2]: row for row in bulk.tuples(there.where(bulk.within(ImageStatus.listing, told)))}
+    old = {row[:2]: row for row in bulk.raw(there.where(bulk.within(ImageStatus.listing, told)))}
     rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for listing_id, records in told.items():
         rows.update(_image_rows(listings[listing_id], records))

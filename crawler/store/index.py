@@ -205,7 +205,7 @@ def missing_images(limit: int) -> list[int]:
 def find(listing_ids: Iterable[int]) -> Mapping[int, IndexRow]:
     """Return the index rows of these listings, those that are not there left out."""
     query = IndexedListing.select(*FOUND_COLUMNS).where(bulk.within(IndexedListing.listing_id, listing_ids))
-    return {row[0]: IndexRow(*row) for row in bulk.tuples(query)}
+    return {row[0]: IndexRow(*row) for row in bulk.raw(query)}
 
 
 def known_prices(taxonomy_ids: Sequence[int], low: float, high: float | None) -> list[float]:

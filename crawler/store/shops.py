@@ -93,7 +93,7 @@ def write_visit(change: VisitDone) -> None:
 def find(shop_ids: Iterable[int]) -> Mapping[int, ShopRow]:
     """Return what is known about asking for these shops, those never met left out."""
     query = IndexedShop.select(*FOUND_COLUMNS).where(bulk.within(IndexedShop.shop_id, shop_ids))
-    return {row[0]: ShopRow(*row) for row in bulk.tuples(query)}
+    return {row[0]: ShopRow(*row) for row in bulk.raw(query)}
 
 
 def visited_figures(shop: ShopRow | None) -> ShopFigures | None:
