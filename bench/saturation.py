@@ -1,7 +1,8 @@
 """How much of the five calls a second a crawl makes where answers are slow: `make bench-saturation`.
 
 `run.py` as a process against the sandbox over HTTP, each answer of which takes as long as given (`0.3-1.0` for any
-time between the two). Counted is what arrives at the server, from the first call on; then a KILL file ends the crawl.
+time between the two). Counted is what arrives at the server, once the first pages have told what there is to call for;
+then a KILL file ends the crawl.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from bench import figures
+from bench.figures import Figure
 from sandbox import Sandbox, SandboxServer, SandboxSettings
 from sandbox.answer import Answer
 from sandbox.sandbox import busiest_second
 
 ROOT = Path(__file__).resolve().parent.parent
-RATE = 5.0
+RATE, SHARE = 5.0, 0.98
+BEFORE = 4  # the tree of categories and the first pages of intervals, each of which tells what comes next
 LOOK_SECONDS = 0.02
 START_SECONDS = 60.0
 
@@ -81,9 +84,9 @@ def measure(latency: str, listings: int, seconds: float) -> Measured:
             env=_environment(Path(folder), server),
             stdout=subprocess.DEVNULL,
         )
-        began = _first_call(server.sandbox, crawl)
+        began = _begin(server.sandbox, crawl)
         time.sleep(max(0.0, began + seconds - time.monotonic()))
-        calls = [call for call in server.sandbox.calls_since(0) if call.at <= began + seconds]
+        calls = [call for call in server.sandbox.calls_since(BEFORE) if call.at <= began + seconds]
         asked = time.monotonic()
         Path(folder, "home", "KILL").touch()
         status = crawl.wait(30)
@@ -98,14 +101,14 @@ def measure(latency: str, listings: int, seconds: float) -> Measured:
         )
 
 
-def _first_call(sandbox: Sandbox, crawl: subprocess.Popen[bytes]) -> float:
-    """Wait until the first call has come, and return when it was."""
+def _begin(sandbox: Sandbox, crawl: subprocess.Popen[bytes]) -> float:
+    """Wait for the first calls, and return when the first came that is counted."""
     limit = time.monotonic() + START_SECONDS
-    while not (calls := sandbox.calls_since(0)):
+    while len(calls := sandbox.calls_since(0)) <= BEFORE:
         if crawl.poll() is not None or time.monotonic() > limit:
-            raise SystemExit("The crawl makes no call.")
+            raise SystemExit("The crawl makes no calls.")
         time.sleep(LOOK_SECONDS)
-    return calls[0].at
+    return calls[BEFORE].at
 
 
 def _environment(folder: Path, server: SandboxServer) -> dict[str, str]:
@@ -127,21 +130,30 @@ def main() -> None:
     parser.add_argument("--latencies", nargs="+", default=["0.3", "1", "3", "0.3-1"])
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--listings", type=int, default=20_000)
+    parser.add_argument("--json", type=Path, metavar="PATH", help="keep the figures in this file too")
     given = parser.parse_args()
-    table = Table(title=f"{given.seconds:.0f} s each, from the first call on", title_justify="left")
-    for name in ("answers take (s)", "calls", "of 5 a second", "most in any second", "refused", "stopped after (s)"):
-        table.add_column(name, justify="right")
-    for latency in given.latencies:
-        found = measure(latency, given.listings, given.seconds)
-        table.add_row(
-            latency,
-            f"{found.calls:,}",
-            f"{found.share:.1%}",
-            str(found.busiest),
-            str(found.refused),
-            f"{found.stop_seconds:.2f}",
-        )
-    Console(width=120, highlight=False).print(table)
+    found = [
+        figure
+        for latency in given.latencies
+        for figure in _figures(latency, measure(latency, given.listings, given.seconds))
+    ]
+    console = Console(width=140, highlight=False)
+    console.print(figures.table(f"{given.seconds:.0f} s each", found))
+    console.print(figures.machine())
+    if given.json:
+        figures.write(found, given.json)
+
+
+def _figures(latency: str, found: Measured) -> Iterator[Figure]:
+    name, made = f"answers take {latency} s", found.calls / found.seconds
+    met = found.share >= SHARE and found.busiest <= RATE
+    yield Figure(f"{name}: calls a second", f"{made:.2f}", f"{RATE:g} allowed", found.share, f">= {SHARE}", met)
+    yield Figure(
+        "  most in any second", f"{found.busiest}, {found.refused} refused", "", None, "<= 5", found.busiest <= 5
+    )
+    yield Figure(
+        "  seconds to the end once asked to stop", f"{found.stop_seconds:.2f}", "", None, "< 1", found.stop_seconds < 1
+    )
 
 
 if __name__ == "__main__":

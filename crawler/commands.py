@@ -41,7 +41,6 @@ from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.wal import carried_over_beside
 
 LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
@@ -62,8 +61,7 @@ def crawl(
         database = open_for_writing(parts)
         calling = build_calling(parts, file_checks=file_checks)
         companion = beside(database, parts.stop)
-        progress = Progress(console, parts.clock, "furniture crawl")
-        with progress, companion.at_work(), carried_over_beside(database, parts.database_path):
+        with Progress(console, parts.clock, "furniture crawl") as progress, companion.at_work():
             watch = build_watch(parts, calling, progress, companion)
             engine = build_engine(parts, database, calling, watch.observe)
             log.info("Going on at %s.", report.position_in_words(engine.position))

@@ -41,7 +41,7 @@ PRAGMAS = {
     "checkpoint_fullfsync": 1,
     "foreign_keys": 1,
     "busy_timeout": LOOK_SECONDS * 1000,
-    "cache_size": -65536,
+    "cache_size": -49152,  # KB
     "temp_store": "memory",
     "journal_size_limit": 67_108_864,
 }
