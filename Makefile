@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging models sandbox tests bench
 
-.PHONY: demo test run lint simulate torture bench-calls bench-pictures bench-verify clean
+.PHONY: demo test run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
+	bench-verify clean
 
 demo: .venv/run
 	$(BIN)/python run.py demo
@@ -34,6 +35,10 @@ torture: .venv/dev
 	$(BIN)/python -m tests.simulation.crashes crawl --pairs $(SEED) --jobs 2
 	TORTURE_KILLS=200 $(BIN)/python -m pytest -n 2 --dist worksteal tests/system/test_kill.py tests/system/test_deaths.py
 
+# All figures in one table; a quarter of an hour, with ARGS=--full several hours.
+bench: .venv/run .venv-bench/ready .venv-bench-engine/ready
+	$(BIN)/python -m bench $(ARGS)
+
 # For example ARGS="--pictures 3000 --rounds 3 --memory"; the peers live in an environment of their own.
 bench-pictures: .venv/run .venv-bench/ready
 	$(BIN)/python -m bench.pictures $(ARGS)
@@ -42,12 +47,24 @@ bench-pictures: .venv/run .venv-bench/ready
 bench-calls: .venv/run
 	$(BIN)/python -m bench.calls $(ARGS)
 
+# For example ARGS="--latencies 0.3 3 --seconds 600".
+bench-saturation: .venv/run
+	$(BIN)/python -m bench.saturation $(ARGS)
+
+# For example ARGS="--listings 10000 --rounds 3"; the peers live in an environment of their own.
+bench-engine: .venv/run .venv-bench-engine/ready
+	$(BIN)/python -m bench.engine $(ARGS)
+
+# For example ARGS="--listings 1000000 --folder /tmp/size --explain".
+bench-size: .venv/run
+	$(BIN)/python -m bench.size $(ARGS)
+
 PICTURES ?= 1000000
 bench-verify: .venv/run
 	$(BIN)/python -m bench.verify_pictures --pictures $(PICTURES)
 
 clean:
-	rm -rf .venv .venv-bench demo
+	rm -rf .venv .venv-bench .venv-bench-engine demo
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -65,4 +82,9 @@ clean:
 .venv-bench/ready: bench/requirements-pictures.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements-pictures.txt
+	@touch $@
+
+.venv-bench-engine/ready: bench/requirements-engine.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-bench-engine
+	.venv-bench-engine/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements-engine.txt
 	@touch $@

@@ -15,12 +15,15 @@ import math
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from bench import figures
+from bench.figures import Figure
 from crawler import changes
 from crawler.api.records import ReviewRecord
 from crawler.outcome import Outcome, Position
@@ -30,6 +33,7 @@ from tests.rig import START, WEEK, Rig, VirtualClock
 
 PAGE = 100
 SEARCH, BATCH, REVIEWS = "findAllListingsActive", "getListingsByListingIds", "getReviewsByShop"
+FIRST_GOAL, LATER_GOAL = 1.03, 1.02  # of the fewest calls, in the first cycle and in the others
 WAKE_SECONDS = 40.0  # a sleep looks at the clock every 30 s
 
 
@@ -187,14 +191,27 @@ def main() -> None:
     parser.add_argument("--moves", type=float, default=0.2, help="things that happen in a week, by listing")
     parser.add_argument("--quota", type=int, default=5_000, help="calls a day")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="PATH", help="keep the figures in this file too")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     console = Console(width=160, highlight=False)
+    found: list[Figure] = []
     for listings in given.listings:
         with tempfile.TemporaryDirectory(prefix="bench-calls-") as folder:
             bench = Bench(Path(folder) / "home", listings, given.moves, given.quota, given.seed)
             bench.run(given.cycles)
         console.print(_table(listings, bench))
+        found += _figures(listings, bench)
+    if given.json:
+        figures.write(found, given.json)
+
+
+def _figures(listings: int, bench: Bench) -> Iterator[Figure]:
+    for number, bill in enumerate(bench.bills, 1):
+        made, least = bill.made.total(), bill.least.total()
+        most = FIRST_GOAL if number == 1 else LATER_GOAL
+        name = f"calls of cycle {number}, {listings:,} listings"
+        yield Figure(name, f"{made:,}", f"{least:,} at least", made / least, f"<= {most}", made <= most * least)
 
 
 def _table(listings: int, bench: Bench) -> Table:

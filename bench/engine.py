@@ -31,9 +31,11 @@ from urllib.request import urlopen
 from rich.console import Console
 from rich.table import Table
 
+from bench import figures
 from bench.contestants import ROOT
 from bench.engine_recording import Recording, contents, record
-from bench.pictures import Failed, cpu_name, number
+from bench.figures import Figure, cpu_name
+from bench.pictures import Failed, number
 from bench.replay import BASE, pin
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.database import open_database
@@ -243,8 +245,8 @@ def choose(place: Bench, listings: int) -> list[Contestant]:
     return chosen
 
 
-def compare(place: Bench, recording: Recording, rounds: int) -> None:
-    """Let the contestants run in turn, and print the table."""
+def compare(place: Bench, recording: Recording, rounds: int) -> list[Figure]:
+    """Let the contestants run in turn, print the table, and return what it comes to."""
     chosen = choose(place, recording.listings)
     runs: dict[str, list[Run]] = {contestant.name: [] for contestant in chosen}
     for _ in range(rounds):
@@ -255,10 +257,19 @@ def compare(place: Bench, recording: Recording, rounds: int) -> None:
     console.print(LEGEND)
     for contestant in chosen:
         console.print(f"{contestant.name}: {contestant.in_words()}", soft_wrap=True)
+    found = list(held_against(runs, recording.listings))
+    console.print(figures.table("", found))
+    return found
+
+
+def held_against(runs: Mapping[str, Sequence[Run]], listings: int) -> Iterator[Figure]:
+    """Yield how fast this program is beside each of the others."""
+    ours = f"{listings / median(run.seconds for run in runs[THIS]):,.0f}"
     for name, goal in GOALS.items():
+        theirs = f"{name}: {listings / median(run.seconds for run in runs[name]):,.0f}"
         times, by_cpu = (ratio(runs, name, figure) for figure in (lambda run: run.seconds, lambda run: run.cpu_seconds))
-        met = "met" if times >= goal else "NOT met"
-        console.print(f"{times:.2f} times as fast as {name} ({by_cpu:.2f} by CPU time); the goal is {goal:g}: {met}")
+        yield Figure("listings stored a second, no limit", ours, theirs, times, f">= {goal:g}", times >= goal)
+        yield Figure("  by CPU time", "", name, by_cpu)
 
 
 def ratio(runs: Mapping[str, Sequence[Run]], name: str, figure: Callable[[Run], float]) -> float:
@@ -310,6 +321,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.engine", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--listings", type=int, default=10_000, help="in the market (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contestant (%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="keep the figures in this file too")
     given = parser.parse_args(arguments)
     if given.listings < 100 or given.rounds < 1:
         parser.error("--listings must be 100 or more, --rounds 1 or more.")
@@ -325,10 +337,12 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-engine-") as name:
         try:
             with bench(Path(name), given.listings) as (place, recording):
-                compare(place, recording, given.rounds)
+                found = compare(place, recording, given.rounds)
         except Failed as failed:
             print(failed, file=sys.stderr)
             return 1
+    if given.json:
+        figures.write(found, given.json)
     return 0
 
 

@@ -19,7 +19,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -29,7 +29,9 @@ from typing import Any
 
 from PIL import Image
 
+from bench import figures
 from bench.contestants import CONNECTIONS, ROOT, Contestant, Task, ThisProgram, contestants
+from bench.figures import Figure, cpu_name
 from bench.picture_host import PictureHost, Work, market, path_of, warm_sandbox
 from sandbox import Sandbox
 from sandbox.market import PictureAddress
@@ -223,7 +225,7 @@ def print_table(chosen: Sequence[Contestant], pairs: Sequence[Sequence[Pair]]) -
     print_line("", [contestant.name for contestant in chosen])
     columns = [[pair.figures() for pair in taken] for taken in pairs]
     for label in columns[0][0]:
-        values = [[figures[label] for figures in column] for column in columns]
+        values = [[told[label] for told in column] for column in columns]
         print_line(label, [in_words(column) for column in values])
         if label in COMPARED:
             ours = median(values[0])
@@ -280,15 +282,6 @@ def machine() -> dict[str, Any]:
     }
 
 
-def cpu_name() -> str:
-    """Return the processor's name, as well as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options; exits with 2 where they are wrong."""
     parser = argparse.ArgumentParser(prog="bench.pictures", description=(__doc__ or "").partition("\n")[0])
@@ -303,7 +296,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         help="before each answer; several are measured one after the other (0.02 and 0)",
     )
     parser.add_argument("--memory", action="store_true", help="this program at 1,000 and at 100,000 pictures as well")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write all that was measured to this file too")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="keep the figures in this file too")
     given = parser.parse_args(arguments)
     if given.pictures < FEWEST_PICTURES or given.rounds < 0 or min(given.latency) < 0:
         parser.error(f"--pictures must be {FEWEST_PICTURES} or more, --rounds and --latency 0 or more.")
@@ -330,8 +323,24 @@ def main(arguments: Sequence[str]) -> int:
             print(failed, file=sys.stderr)
             return 1
     if given.json:
-        given.json.write_text(json.dumps(measured, indent=1), encoding="utf-8")
+        figures.write(held_against(measured), given.json)
     return 0
+
+
+def held_against(measured: Mapping[str, Any]) -> Iterator[Figure]:
+    """Yield how this program's medians compare with the others'."""
+    for comparison in measured["comparisons"]:
+        late = f"{comparison['latency_seconds'] * 1000:g} ms before each answer"
+        for label in (NET_SPEED, "CPU s for 1,000, net"):
+            (_, ours), *others = [
+                (one["name"], median(taken["figures"][label] for taken in one["rounds"]))
+                for one in comparison["contestants"]
+            ]
+            for name, theirs in others:
+                yield Figure(f"{label}, {late}", number(ours), f"{name}: {number(theirs)}", ours / theirs)
+    for line in measured.get("memory", ()):
+        megabytes = line["peak_bytes"] / MB
+        yield Figure(f"memory with {line['pictures']:,} pictures", f"{megabytes:.0f} MB")
 
 
 if __name__ == "__main__":

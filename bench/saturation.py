@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from rich.console import Console
 from bench import figures
 from bench.figures import Figure
 from sandbox import Sandbox, SandboxServer, SandboxSettings
-from sandbox.answer import Answer
+from sandbox.answer import Answer, Call
 from sandbox.sandbox import busiest_second
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,7 @@ class Measured:
     seconds: float
     busiest: int
     refused: int
+    in_vain: int
     stop_seconds: float
 
     @property
@@ -97,6 +99,7 @@ def measure(latency: str, listings: int, seconds: float) -> Measured:
             seconds=seconds,
             busiest=busiest_second([call.at for call in calls]),
             refused=sum(call.status == 429 for call in calls),
+            in_vain=_in_vain(calls),
             stop_seconds=time.monotonic() - asked,
         )
 
@@ -109,6 +112,15 @@ def _begin(sandbox: Sandbox, crawl: subprocess.Popen[bytes]) -> float:
             raise SystemExit("The crawl makes no calls.")
         time.sleep(LOOK_SECONDS)
     return calls[BEFORE].at
+
+
+def _in_vain(calls: Sequence[Call]) -> int:
+    """Return how many pages, and listings in batches, were asked for more than once."""
+    asked: Counter[str] = Counter()
+    for call in calls:
+        things = call.params.get("listing_ids", "").split(",")
+        asked.update(things if len(things) > 1 else [repr((call.endpoint, sorted(call.params.items())))])
+    return sum(times - 1 for times in asked.values())
 
 
 def _environment(folder: Path, server: SandboxServer) -> dict[str, str]:
@@ -151,6 +163,7 @@ def _figures(latency: str, found: Measured) -> Iterator[Figure]:
     yield Figure(
         "  most in any second", f"{found.busiest}, {found.refused} refused", "", None, "<= 5", found.busiest <= 5
     )
+    yield Figure("  pages and listings asked for twice", str(found.in_vain), "", None, "0", not found.in_vain)
     yield Figure(
         "  seconds to the end once asked to stop", f"{found.stop_seconds:.2f}", "", None, "< 1", found.stop_seconds < 1
     )

@@ -46,7 +46,7 @@ CURSORS: Mapping[str, Mapping[str, Form]] = {
         "sort_order": lambda value: value in ("asc", "desc"),
         **dict.fromkeys(("forced", "looking_back", "new_only"), is_flag),
     },
-    "BACKFILL": {"batch_size": is_whole, "repairs": is_whole, "after": optional(_is_place)},
+    "BACKFILL": {"batch_size": is_whole, "repairs": is_whole, "after": optional(_is_place), "known_left": is_flag},
     "VERIFY": {
         "repairs": is_whole,
         "check": is_text,

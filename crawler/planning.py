@@ -136,7 +136,7 @@ def without_tree(here: Walk, context: Context, trouble: CrawlError) -> Outcome:
     return Outcome("advanced", here.cursor(), (_tree_read((), (), context),), "no categories")
 
 
-def finish(context: Context) -> Outcome:
+def finish(here: Walk, context: Context) -> Outcome:
     """Write the breaks that the cycle ended with and go over to BACKFILL."""
     walked = intervals.walked_spans(context.cycle.number, context.taxonomy_ids)
     breaks = {
@@ -152,7 +152,7 @@ def finish(context: Context) -> Outcome:
             log.info("The price breaks were edited during the cycle: they stay, and the next cycle starts from them.")
     except UserMistake as mistake:  # somebody is at work on the file: leave it alone
         log.warning("%s", mistake.words())
-    return Outcome("exhausted", {"batch_size": plan.PAGE_ROWS, "repairs": 0})
+    return Outcome("exhausted", {"batch_size": plan.PAGE_ROWS, "repairs": 0, "known_left": here.new_only})
 
 
 def split(

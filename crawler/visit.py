@@ -49,15 +49,15 @@ def between(visit: Visit) -> Visit:
 def due_shops(visit: Visit, context: Context) -> list[int]:
     """Return the shop under way, then those that are next: as many as may be called ahead."""
     under_way = [] if visit.shop_id is None else [visit.shop_id]
-    depth = context.client.depth
-    if under_way and not depth:
+    reach = context.client.reach
+    if under_way and not reach:
         return under_way
     cycle = context.cycle.number
     if visit.retry_after is not None:
-        waiting = shops.failed_reviews(cycle, visit.retry_after, 2 + depth)
+        waiting = shops.failed_reviews(cycle, visit.retry_after, 2 + reach)
     else:
-        waiting = shops.due_reviews(cycle, _revisit_before(context), 2 + depth)
-    return under_way + [shop_id for shop_id in waiting if shop_id != visit.shop_id][: 1 + depth]
+        waiting = shops.due_reviews(cycle, _revisit_before(context), 2 + reach)
+    return under_way + [shop_id for shop_id in waiting if shop_id != visit.shop_id][: 1 + reach]
 
 
 def _revisit_before(context: Context) -> str:

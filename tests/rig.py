@@ -111,6 +111,8 @@ class SandboxWire:
 class Rig:
     """One home, one sandbox, one clock; `start` builds a new engine on them, as a new process would."""
 
+    workers = 0  # of calls made ahead; without them one thread does everything, and a seed gives one history
+
     def __init__(
         self, home: Path, sandbox: Sandbox | None = None, clock: VirtualClock | None = None, **settings: str
     ) -> None:
@@ -132,7 +134,7 @@ class Rig:
         self.stop = stop
         make_folders(self.home.data, self.home.root)  # a process makes them when it takes the lock
         self.database = open_for_writing(parts)
-        self.calling: Calling = build_calling(parts, self.wire, self.slots, workers=0)
+        self.calling: Calling = build_calling(parts, self.wire, self.slots, workers=self.workers)
         return build_engine(parts, self.database, self.calling, self._observe)
 
     def close(self) -> None:

@@ -62,6 +62,11 @@ class Client:
         """How many calls it pays to look ahead."""
         return self._lookahead.depth
 
+    @property
+    def reach(self) -> int:
+        """How many calls are to be named, besides this one."""
+        return self._lookahead.reach
+
     def fetch_search(self, search: Search) -> records.SearchPage:
         """Return one page of active listings; PastEnd, PastCap where the offset is out of reach."""
         try:

@@ -19,9 +19,7 @@ DEEPEST = 20  # of lists in a list that is kept as JSON; Etsy's go two deep
 
 def clean_text(text: str) -> str:
     """Return the text as meant for a reader: entities decoded once, no characters a database refuses."""
-    decoded = ENTITY.sub(lambda match: html.unescape(match.group()), text) if "&" in text else text
-    if decoded.isascii() and "\x00" not in decoded:
-        return decoded
+    decoded = ENTITY.sub(lambda match: html.unescape(match.group()), text)
     return decoded.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -34,7 +32,8 @@ def read_text(row: dict[str, Any], key: str) -> str | None:
     """Return the text under the key, cleaned; numbers are taken as their digits."""
     value = row.get(key)
     if isinstance(value, str):
-        return clean_text(value)
+        is_clean = value.isascii() and "&" not in value and "\x00" not in value  # as most are
+        return value if is_clean else clean_text(value)
     return str(value) if _is_number(value) else None
 
 

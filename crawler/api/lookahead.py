@@ -40,6 +40,11 @@ class Lookahead:
         busy = self._transport.latency_seconds + WORK_SECONDS
         return min(self._workers, math.ceil(busy / SPACING_SECONDS)) if busy > SPACING_SECONDS else 0
 
+    @property
+    def reach(self) -> int:
+        """How many calls it takes to name all for which there is room or that are under way; 0 as above."""
+        return max(2 * self.depth, len(self._ahead)) if self.depth else 0
+
     def offer(self, jobs: Iterable[Job]) -> None:
         """Begin the calls that are not under way yet, as far as the line has room; drop those not named any more.
 

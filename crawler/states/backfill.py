@@ -18,7 +18,7 @@ from runtime.errors import ItemTrouble, ServerTrouble
 def step(position: Position, context: Context) -> Outcome:
     """Fetch one batch, one listing's images or one shop, whatever is next."""
     size = _batch_size(position.cursor)
-    kind, ids = _next(context, size, _place(position.cursor))
+    kind, ids = _next(context, position.cursor)
     if not ids:
         return Outcome("filled", {"repairs": position.cursor.get("repairs", 0)})
     if kind == "listing":
@@ -32,7 +32,7 @@ def step(position: Position, context: Context) -> Outcome:
 def without(position: Position, context: Context, trouble: ServerTrouble, _attempts: int) -> Outcome | None:
     """Go on without what the server cannot answer, though it is alive."""
     size = _batch_size(position.cursor)
-    kind, ids = _next(context, size, _place(position.cursor))
+    kind, ids = _next(context, position.cursor)
     if not ids:
         return None
     if kind == "listing":
@@ -40,20 +40,22 @@ def without(position: Position, context: Context, trouble: ServerTrouble, _attem
     return _outcome(position, _failed(context, kind, ids[0], str(trouble)))
 
 
-def _next(context: Context, size: int, after: index.Place | None) -> tuple[str, list[int]]:
+def _next(context: Context, cursor: Mapping[str, Any]) -> tuple[str, list[int]]:
     """Return what is next and its ids; calls that come after it are named ahead."""
     due = context.due()
-    ahead = PAGE_ROWS * (1 + context.client.depth)
-    ids = index.due_left(due, ahead) or index.due_unseen(due, ahead, after)
+    ahead = PAGE_ROWS * (1 + context.client.reach)
+    # The rest of a pool comes in the order in which its first batches are under way already.
+    seen = index.due_left(due, ahead) if cursor.get("known_left") else index.due_seen(due, ahead)
+    ids = seen or index.due_unseen(due, ahead, _place(cursor))
     if ids:
-        if size == PAGE_ROWS:
+        if _batch_size(cursor) == PAGE_ROWS:
             chunks = (ids[start : start + PAGE_ROWS] for start in range(0, len(ids), PAGE_ROWS))
             context.client.offer(listings_job(chunk) for chunk in chunks)
         return "listing", ids
     ids = index.missing_images(1)
     if ids:
         return "images", ids
-    ids = shops.due_details(due, 1 + context.client.depth)
+    ids = shops.due_details(due, 1 + context.client.reach)
     context.client.offer(map(shop_job, ids))
     return "shop", ids
 

@@ -29,12 +29,17 @@ def step(position: Position, context: Context) -> Outcome:
             return planning.step(here, context)
         located = planning.located(here, context)
         if located is None:
-            return planning.finish(context)
+            return planning.finish(here, context)
         here = located
     # Where answers are slow, several batches' worth of due listings keep the calls ahead certain.
-    pool = max(1, context.client.depth) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
+    depth = context.client.depth
+    pool = max(1, depth) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
     due_ids = index.due_seen(context.due(), pool + PAGE_ROWS, here.new_only)
-    context.client.offer(_ahead(here, due_ids, pool, context))
+    if depth:
+        # A page that is stored within this second may come before what else was seen in it.
+        most = PAGE_ROWS * (1 + context.client.reach)
+        certain = index.due_seen(context.due(), most, here.new_only, seen_before=context.now())
+        context.client.offer(_ahead(here, len(due_ids), certain, pool, context))
     if len(due_ids) >= pool:
         batch = read_batch(context, due_ids[: here.batch_size])
         cursor = replace(here, batch_size=batch.next_size).cursor()
@@ -83,12 +88,15 @@ def _page(here: Walk, interval: Interval, context: Context) -> Outcome:
     return passes.after_page(here, interval, context, seen)
 
 
-def _ahead(here: Walk, due_ids: list[int], pool: int, context: Context) -> Iterator[Job]:
-    """Name the calls to come, in the order in which they will be asked for; the first one is this step's."""
+def _ahead(here: Walk, number: int, certain: list[int], pool: int, context: Context) -> Iterator[Job]:
+    """Name the calls to come, in the order in which they will be asked for; the first one is this step's.
+
+    `number` listings are due, the `certain` ones in this order, whatever the next pages show.
+    """
     if here.batch_size < PAGE_ROWS:
         return
-    number, cap = len(due_ids), planning.cap_offset()
-    batches = deque(due_ids[start : start + PAGE_ROWS] for start in range(0, number - PAGE_ROWS + 1, PAGE_ROWS))
+    cap = planning.cap_offset()
+    batches = deque(certain[start : start + PAGE_ROWS] for start in range(0, len(certain) - PAGE_ROWS + 1, PAGE_ROWS))
     page: Walk | None = here
     while page is not None:
         if number >= pool and batches:

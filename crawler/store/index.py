@@ -48,6 +48,7 @@ class IndexRow(NamedTuple):
     shop_id: int | None
     when_made: str | None
     taxonomy_id: int | None
+    last_seen_at: str
     last_seen_cycle: int
     last_interval_id: int | None
     detail_due_at: str | None
@@ -109,16 +110,18 @@ def write_gone(change: ListingsGone) -> None:
         ).execute()
 
 
-def due_seen(due: Due, limit: int, new_only: bool = False) -> list[int]:
+def due_seen(due: Due, limit: int, new_only: bool = False, seen_before: str | None = None) -> list[int]:
     """Return listings that this cycle's search showed and whose details are due, in the order they were seen.
 
-    That order makes the next batches known ahead: what a later page shows comes behind them. `new_only` leaves out
-    those whose details were read before.
+    That order makes the next batches known ahead: what a later page shows comes behind what was seen before the
+    second in which it is stored (`seen_before`). `new_only` leaves out those whose details were read before.
     """
     order = (IndexedListing.last_seen_at, IndexedListing.listing_id)
     # Named one by one, since the index has it between the other two.
-    kinds = IndexedListing.known.in_((0,) if new_only else (0, 1))
-    return _ids(due, IndexedListing.last_seen_cycle == due.cycle, kinds, order=order, limit=limit)
+    conditions = [IndexedListing.last_seen_cycle == due.cycle, IndexedListing.known.in_((0,) if new_only else (0, 1))]
+    if seen_before is not None:
+        conditions.append(IndexedListing.last_seen_at < seen_before)
+    return _ids(due, *conditions, order=order, limit=limit)
 
 
 def due_left(due: Due, limit: int) -> list[int]:
@@ -236,7 +239,8 @@ def _seen_row(row: SearchRow, old: IndexRow | None, change: PageSeen) -> dict[st
         "price": row.price.major,
         "price_currency": row.price.currency,
         "first_seen_at": change.at,
-        "last_seen_at": change.at,
+        # Seen again in the same cycle it keeps its place in the order of batches, of which some may be under way.
+        "last_seen_at": old.last_seen_at if old is not None and old.last_seen_cycle == change.cycle else change.at,
         "last_seen_cycle": change.cycle,
         "last_interval_id": change.interval_id,
         "detail_due_at": _due_once_seen(wanted, when_made, old, change.at),
