@@ -119,9 +119,19 @@ class Client:
         """Return whether the server answers at all."""
         return self._transport.is_alive()
 
-    def offer(self, jobs: Iterable[Job]) -> None:
-        """Name calls that are certain to be needed next."""
+    def offer(self, jobs: Callable[[], Iterable[Job]]) -> None:
+        """Name calls that are certain to be needed next; asked again while an answer is waited for."""
         self._lookahead.offer(jobs)
+
+    def peek_reviews(self, shop_id: int, since: int) -> records.ReviewPage | None:
+        """Return the first page of a shop's reviews where it was called ahead and is there."""
+        page: records.ReviewPage | None = self._lookahead.peek(reviews_job(shop_id, 0, since, None)[0])
+        return page
+
+    def peek_search(self, search: Search) -> records.SearchPage | None:
+        """Return a page of a search where it was called ahead and is there."""
+        page: records.SearchPage | None = self._lookahead.peek(search_job(search)[0])
+        return page
 
     def forget(self) -> None:
         """Drop what was called ahead."""

@@ -27,6 +27,7 @@ from runtime.clock import Clock
 from runtime.stop import Stop
 
 SPARE = 0.012  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
+LATE_SECONDS = 0.001  # between a turn and the sending: a busy disk or processor
 QUICK_SECONDS = 0.25  # answers that usually take less than this bound their call's arrival
 REMEMBERED = 9
 STEADY_SECONDS = 0.05  # slow answers that differ less than this are the server's usual time, what is over is a stall
@@ -124,6 +125,12 @@ class Limiter:
                 if at <= now:
                     return now
                 self._stop.pause(at - now)
+
+    def leaves(self, sent: float) -> None:
+        """Note that the call whose turn came then is sent only now: it has not arrived before, either."""
+        now = self._clock.monotonic()
+        if now - sent > LATE_SECONDS:
+            self._settle(sent, now + SPARE)
 
     def answered(self, sent: float) -> None:
         """Note that the call sent then has its answer, or failed: it cannot have arrived later than now."""

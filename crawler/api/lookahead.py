@@ -10,17 +10,19 @@ from concurrent.futures import Future, wait
 from typing import Any
 
 from crawler.api.transport import Request, Transport
-from runtime.stop import SLICE_SECONDS, Stop
+from runtime.stop import Stop
 
 WORKERS = 20  # five calls a second, each of which takes up to four
+MOST_AHEAD = 3 * WORKERS  # answers that wait to be asked for among them
 SPACING_SECONDS = 0.2
 WORK_SECONDS = 0.1  # what a step may take beside its call, so that the next one does not come late
+LOOK_SECONDS = 0.1  # between two looks at what has come while an answer is waited for
 STALE_SECONDS = 300.0  # an answer from before the lid was shut must not pass for a new one
 Job = tuple[Request, Callable[[Any], Any]]
 
 
 class Lookahead:
-    """A few threads that call ahead. Whoever waits here hears a stop within a quarter of a second.
+    """A few threads that call ahead. Whoever waits here hears a stop within a tenth of a second.
 
     It decides nothing: a state offers what it will surely ask for. With no workers every call is made by the
     thread that asks, which is what a simulation wants.
@@ -30,7 +32,9 @@ class Lookahead:
         self._transport = transport
         self._stop = stop
         self._workers = workers
-        self._threads = 0
+        self._threads = self._deepest = 0
+        self._offered: Callable[[], Iterable[Job]] = tuple
+        self._awaited: Request | None = None
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]]] = queue.SimpleQueue()
         self._ahead: dict[Request, tuple[Future[Any], float]] = {}
 
@@ -42,25 +46,38 @@ class Lookahead:
 
     @property
     def reach(self) -> int:
-        """How many calls it takes to name all for which there is room or that are under way; 0 as above."""
-        return max(2 * self.depth, len(self._ahead)) if self.depth else 0
+        """How many calls are to be named so that all that were ever begun are among them; 0 as above."""
+        return 2 * max(self._deepest, self.depth) if self.depth else 0
 
-    def offer(self, jobs: Iterable[Job]) -> None:
+    def offer(self, jobs: Callable[[], Iterable[Job]]) -> None:
         """Begin the calls that are not under way yet, as far as the line has room; drop those not named any more.
 
-        `jobs` names all that is certain, what is asked for first before the rest. There is room for as many again as
-        are under way: the first page of a shop, or of an interval, can be one of many, and the others come between
-        it and what was called ahead behind it.
+        `jobs` names all that is certain, what is asked for first before the rest; it is asked again while an answer
+        is waited for, since others that come meanwhile may tell more. Answers that are there and wait to be asked for
+        take no room: the first page of a shop, or of an interval, can be one of many, and the others come between it
+        and what was called ahead behind it.
         """
-        if not self.depth:
+        self._offered = jobs
+        self._begin_offered()
+
+    def _begin_offered(self) -> None:
+        depth = self.depth
+        if not depth:
             return
-        named = dict(jobs)
-        self._drop([request for request in self._ahead if request not in named])
+        self._deepest = max(self._deepest, depth)
+        named, under_way = dict(self._offered()), 0
+        self._drop([request for request in self._ahead if request not in named and request != self._awaited])
         for request, parse in named.items():
-            if len(self._ahead) >= 2 * self.depth:
-                return
             if request not in self._ahead:
+                if under_way >= 2 * depth or len(self._ahead) >= MOST_AHEAD:
+                    return
                 self._begin(request, parse)
+            under_way += not self._ahead[request][0].done()
+
+    def peek(self, request: Request) -> Any:
+        """Return an answer that is there already, None where it is not, or is no answer; it stays to be asked for."""
+        future = self._ahead[request][0] if request in self._ahead else None
+        return future.result() if future is not None and future.done() and future.exception() is None else None
 
     def get(self, request: Request, parse: Callable[[Any], Any]) -> Any:
         """Return the answer, at once where it was called ahead; raises what Transport.send raises."""
@@ -69,15 +86,19 @@ class Lookahead:
         self._drop_stale()
         if request not in self._ahead:
             self._begin(request, parse)
-        future = self._ahead[request][0]
+        self._awaited, future = request, self._ahead[request][0]
+        wait([future], LOOK_SECONDS)
         while not future.done():
             self._stop.attend()
-            wait([future], SLICE_SECONDS)
+            self._begin_offered()
+            wait([future], LOOK_SECONDS)
         del self._ahead[request]
+        self._offered = tuple  # what comes next is named by the next step, which knows this answer
         return future.result()
 
     def forget(self) -> None:
         """Drop what was called ahead and will not be asked for."""
+        self._offered = tuple
         self._drop(list(self._ahead))
 
     def _drop_stale(self) -> None:

@@ -290,7 +290,7 @@ def parse_images(rows: Any) -> tuple[ImageRecord, ...]:
 
 def parse_image(row: dict[str, Any]) -> ImageRecord:
     """Return one image; the id in its address is the true one, `listing_image_id` may differ."""
-    address = next((text for size in IMAGE_SIZES if (text := read_text(row, size))), None)
+    address = read_text(row, IMAGE_SIZES[0]) or next(filter(None, (read_text(row, size) for size in IMAGE_SIZES)), None)
     match = ADDRESS.search(address or "")
     rank = read_integer(row, "rank")
     if address is None or match is None:

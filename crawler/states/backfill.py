@@ -49,14 +49,14 @@ def _next(context: Context, cursor: Mapping[str, Any]) -> tuple[str, list[int]]:
     ids = seen or index.due_unseen(due, ahead, _place(cursor))
     if ids:
         if _batch_size(cursor) == PAGE_ROWS:
-            chunks = (ids[start : start + PAGE_ROWS] for start in range(0, len(ids), PAGE_ROWS))
-            context.client.offer(listings_job(chunk) for chunk in chunks)
+            chunks = [ids[start : start + PAGE_ROWS] for start in range(0, len(ids), PAGE_ROWS)]
+            context.client.offer(lambda: map(listings_job, chunks))
         return "listing", ids
     ids = index.missing_images(1)
     if ids:
         return "images", ids
     ids = shops.due_details(due, 1 + context.client.reach)
-    context.client.offer(map(shop_job, ids))
+    context.client.offer(lambda: map(shop_job, ids))
     return "shop", ids
 
 

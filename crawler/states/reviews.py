@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 
 from crawler import changes
 from crawler.api.client import FIRST_REVIEW, PAGE_ROWS, Gone, PastCap, PastEnd, reviews_job
@@ -47,7 +48,7 @@ def step(position: Position, context: Context) -> Outcome:
         return Outcome("caught_up", {"reason": "cycle", "until": iso(until)})
     visit = replace(visit, shop_id=due_ids[0])
     since = since_last_visit(due_ids)
-    context.client.offer(_ahead(visit, due_ids, since))
+    context.client.offer(partial(_ahead, visit, due_ids, since, context))
     try:
         page = context.client.fetch_reviews(due_ids[0], visit.offset, since[due_ids[0]], visit.until)
     except (PastEnd, PastCap):
@@ -126,9 +127,14 @@ def _failed(visit: Visit, context: Context, error: str) -> Outcome:
     return Outcome("advanced", asdict(between(visit)), (failed,), "gave up", {"failed": 1})
 
 
-def _ahead(visit: Visit, shop_ids: list[int], since: Mapping[int, int]) -> Iterator[Job]:
-    """Name the calls to come: the rest of the pages of the shop under way, then the next shops' first ones."""
-    for offset in range(visit.offset, min(max(visit.count or 0, visit.offset + 1), MOST_OFFSET + 1), PAGE_ROWS):
-        yield reviews_job(shop_ids[0], offset, since[shop_ids[0]], visit.until)
-    for shop_id in shop_ids[1:]:
-        yield reviews_job(shop_id, 0, since[shop_id], None)
+def _ahead(visit: Visit, shop_ids: list[int], since: Mapping[int, int], context: Context) -> Iterator[Job]:
+    """Name the calls to come: the rest of the pages of the shop under way, then those of the next shops.
+
+    How many pages a shop has is told by its first, which may be there already.
+    """
+    for number, shop_id in enumerate(shop_ids):
+        place = visit if number == 0 else Visit()
+        first = context.client.peek_reviews(shop_id, since[shop_id]) if place.count is None else None
+        count = place.count if first is None else first.count
+        for offset in range(place.offset, min(max(count or 0, place.offset + 1), MOST_OFFSET + 1), PAGE_ROWS):
+            yield reviews_job(shop_id, offset, since[shop_id], place.until)

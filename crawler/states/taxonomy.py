@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from crawler import changes, passes, planning, walk
 from crawler.api.client import PAGE_ROWS, PastCap, PastEnd, Search, listings_job, search_job
@@ -12,6 +13,7 @@ from crawler.api.lookahead import Job
 from crawler.batch import BATCH_ENDPOINTS, give_up, read_batch
 from crawler.context import Context
 from crawler.outcome import Outcome, Position
+from crawler.plan import cap_rows
 from crawler.store import index, intervals
 from crawler.walk import Walk
 from models import Interval
@@ -33,14 +35,15 @@ def step(position: Position, context: Context) -> Outcome:
         here = located
     # Where answers are slow, several batches' worth of due listings keep the calls ahead certain.
     depth = context.client.depth
-    pool = max(1, depth) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
+    pool = (depth + 2 if depth else 1) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
     due_ids = index.due_seen(context.due(), pool + PAGE_ROWS, here.new_only)
+    number = len(due_ids)
     if depth:
         # A page that is stored within this second may come before what else was seen in it.
         most = PAGE_ROWS * (1 + context.client.reach)
-        certain = index.due_seen(context.due(), most, here.new_only, seen_before=context.now())
-        context.client.offer(_ahead(here, len(due_ids), certain, pool, context))
-    if len(due_ids) >= pool:
+        due_ids = index.due_seen(context.due(), most, here.new_only, seen_before=context.now())
+        context.client.offer(partial(_ahead, here, number, due_ids, pool, context))
+    if number >= pool and len(due_ids) >= here.batch_size:
         batch = read_batch(context, due_ids[: here.batch_size])
         cursor = replace(here, batch_size=batch.next_size).cursor()
         return Outcome("advanced", cursor, batch.changes, "batch", batch.counts)
@@ -104,20 +107,29 @@ def _ahead(here: Walk, number: int, certain: list[int], pool: int, context: Cont
             number -= PAGE_ROWS
         else:
             yield search_job(_search(page))
-            page = _certain_page(page, cap, context)
+            page = _certain_page(page, here, cap, context)
             number += ROWS_A_PAGE_BRINGS
     # How many pages an interval has is told by its first: until that is there, batches keep the line busy.
     yield from map(listings_job, batches)
 
 
-def _certain_page(page: Walk, cap: int, context: Context) -> Walk | None:
-    """Return the page that will be asked for after this one, the next interval's first at the end of one."""
-    if page.count is None or page.looking_back:
+def _certain_page(page: Walk, here: Walk, cap: int, context: Context) -> Walk | None:
+    """Return the page that will be asked for after this one; at the end of the interval, the next one's first."""
+    if page.looking_back:
         return None
-    following = walk.next_within_reach(page, page.count, cap)
+    count = page.count
+    if count is None:
+        first = context.client.peek_search(_search(page))
+        count = None if first is None else first.count
+        if not count or count > cap_rows(cap):
+            return None
+        page = replace(page, count=count, first_count=count)
+    following = walk.next_within_reach(page, count, cap)
     if following is not None:
         return following
-    interval = intervals.find_next(context.cycle.number, page.interval_id)
+    # Of the one after that the plan does not know yet which it is.
+    same = page.interval_id == here.interval_id
+    interval = intervals.find_next(context.cycle.number, page.interval_id) if same else None
     return None if interval is None else planning.walk_of(interval, page)
 
 

@@ -123,6 +123,16 @@ def test_after_a_429_no_process_calls_until_the_time_is_over(tmp_path: Path) -> 
     assert lines[0].call(0.01) >= held_at + 7.0
 
 
+def test_a_call_that_leaves_late_keeps_the_sixth_away() -> None:
+    clock = VirtualClock()
+    line = Line(clock, SlotFile(None), lambda: 5.0, Random(16))
+    turns = [line.limiter.wait_for_turn()]
+    clock.advance(0.05)
+    line.limiter.leaves(turns[0])
+    turns += [line.limiter.wait_for_turn() for _ in range(5)]
+    assert turns[5] >= turns[0] + 1.05
+
+
 class ToldWhileWaiting(VirtualClock):
     """A clock on which something happens in the middle of the next wait."""
 

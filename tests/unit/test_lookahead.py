@@ -71,7 +71,7 @@ def slow() -> Iterator[Line]:
 
 
 def test_what_was_called_ahead_is_called_once_and_used_in_the_order_of_asking(slow: Line) -> None:
-    slow.ahead.offer(job(name) for name in range(WORKERS))
+    slow.ahead.offer(lambda: [job(name) for name in range(WORKERS)])
     assert [slow.get(name) for name in reversed(range(WORKERS))] == [f"/{name}" for name in reversed(range(WORKERS))]
     assert slow.server.asked == Counter(f"/{name}" for name in range(WORKERS))
 
@@ -85,8 +85,8 @@ def test_as_many_calls_are_under_way_as_five_a_second_need(slow: Line, latency: 
 def test_no_more_is_called_ahead_than_the_line_needs_twice(slow: Line) -> None:
     slow.transport.latency_seconds = 0.7  # of four calls
     slow.server.open.clear()
-    slow.ahead.offer(job(name) for name in range(50))
-    slow.ahead.offer(job(name) for name in range(50))
+    slow.ahead.offer(lambda: [job(name) for name in range(50)])
+    slow.ahead.offer(lambda: [job(name) for name in range(50)])
     slow.server.open.set()
     for name in range(8):
         slow.get(name)
@@ -95,21 +95,21 @@ def test_no_more_is_called_ahead_than_the_line_needs_twice(slow: Line) -> None:
 
 def test_nothing_is_called_ahead_where_answers_come_at_once() -> None:
     line = Line(latency_seconds=0.0)
-    line.ahead.offer(job(name) for name in range(50))
+    line.ahead.offer(lambda: [job(name) for name in range(50)])
     line.get(50)
     assert line.server.asked == Counter({"/50": 1})
 
 
 def test_an_answer_that_is_not_needed_any_more_is_not_used(slow: Line) -> None:
-    slow.ahead.offer([job(0)])
+    slow.ahead.offer(lambda: [job(0)])
     assert slow.server.arrived.wait(30)
-    slow.ahead.offer([job(1)])
+    slow.ahead.offer(lambda: [job(1)])
     slow.get(0)
     assert slow.server.asked["/0"] == 2
 
 
 def test_what_is_forgotten_is_called_again(slow: Line) -> None:
-    slow.ahead.offer([job(0)])
+    slow.ahead.offer(lambda: [job(0)])
     assert slow.server.arrived.wait(30)
     slow.ahead.forget()
     slow.get(0)
@@ -118,7 +118,7 @@ def test_what_is_forgotten_is_called_again(slow: Line) -> None:
 
 @pytest.mark.parametrize(("shut_seconds", "calls"), [(60.0, 1), (86_400.0, 2), (-86_400.0, 2)])
 def test_an_answer_from_before_the_lid_was_shut_is_not_used(slow: Line, shut_seconds: float, calls: int) -> None:
-    slow.ahead.offer([job(0)])
+    slow.ahead.offer(lambda: [job(0)])
     assert slow.server.arrived.wait(30)
     slow.clock.shut_seconds = shut_seconds
     slow.get(0)
