@@ -93,6 +93,7 @@ class Lookahead:
             self._begin_offered()
             wait([future], LOOK_SECONDS)
         del self._ahead[request]
+        self._awaited = None
         self._offered = tuple  # what comes next is named by the next step, which knows this answer
         return future.result()
 

@@ -276,8 +276,16 @@ class Hooks:
         connection: sqlite3.Connection = self._connect(*args, **named, factory=Connection)
         if self._log_pages:
             connection.execute(f"PRAGMA wal_autocheckpoint = {self._log_pages}")
-        # Called before each statement, each row of an executemany among them.
-        connection.set_trace_callback(lambda text: note("commit" if text == "COMMIT" else "statement"))
+        before = ""
+
+        def trace(text: str) -> None:
+            """Note each statement, each row of an executemany among them; what triggers do is told as the same again."""
+            nonlocal before
+            if text != before:
+                note("commit" if text == "COMMIT" else "statement")
+            before = text
+
+        connection.set_trace_callback(trace)
         return connection
 
 

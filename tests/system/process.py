@@ -241,13 +241,17 @@ class Crawler:
 
 
 def content(crawler: Crawler) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row that the crawl writes, without the moments, and without how far the downloads are."""
+    """Return every row that the crawl writes, without the moments, and without how far the downloads are.
+
+    Of dynamic rows what they say counts once: after a day without calls some figures are read again.
+    """
     found = {}
     for table in TABLES:
         told = [row[1] for row in crawler.rows(f"PRAGMA table_info({table})")]
         columns = [name for name in told if not is_moment(name) and (table, name) not in OF_DOWNLOADS]
         assert columns, f"there is no table {table}"
-        found[table] = sorted(crawler.rows(f"SELECT {', '.join(columns)} FROM {table}"), key=repr)
+        kind = "DISTINCT" if table.endswith("_dynamic") else "ALL"
+        found[table] = sorted(crawler.rows(f"SELECT {kind} {', '.join(columns)} FROM {table}"), key=repr)
     return found
 
 
