@@ -279,7 +279,7 @@ class Hooks:
         before = ""
 
         def trace(text: str) -> None:
-            """Note each statement, each row of an executemany among them; what triggers do is told as the same again."""
+            """Note each statement, each row of an executemany among them; triggers are told as the same again."""
             nonlocal before
             if text != before:
                 note("commit" if text == "COMMIT" else "statement")
