@@ -96,7 +96,7 @@ CONTESTANTS = (
         Contestant(
             THIS,
             "bench.engine_this",
-            "engine, HttpWire, five workers, real pragmas; plans its calls by itself",
+            "engine, HttpWire, real pragmas; plans its calls by itself",
             knows_calls=False,
         ),
     ),

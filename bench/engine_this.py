@@ -2,7 +2,7 @@
 
     python -m bench.engine_this BASE_URL HOME/data/db/etsy_data.db ENDED.json
 
-Its own composition root, HTTP wire, five workers, SQLite file and pragmas; without the live display and the downloads.
+Its own composition root, HTTP wire, SQLite file and pragmas; without the live display and the downloads.
 qps_config.json says 1,000, the most that it takes, which no answer is fast enough to meet. The moments of the last
 calls stay in memory: in their file there are five, and would be a thousand.
 """
