@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import sqlite3
 import subprocess
@@ -34,9 +33,10 @@ from rich.table import Table
 from bench import figures
 from bench.contestants import ROOT
 from bench.engine_recording import Recording, contents, record
-from bench.figures import Figure, cpu_name
-from bench.pictures import Failed, number
+from bench.figures import Figure
+from bench.pictures import number
 from bench.replay import BASE, pin
+from bench.running import Failed, measure, versions
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.database import open_database
 
@@ -148,7 +148,8 @@ class Bench:
             shutil.copy(self._empty, database_of(folder))
         os.sync()  # what others left to be written must not be waited for by whoever syncs next
         self._ask("begin")
-        cost = measure(contestant.command(self._address + BASE, folder, self._recording), folder)
+        command = contestant.command(self._address + BASE, folder, self._recording)
+        cost = measure(contestant.name, command, folder, {})
         told = self._ask("told")
         self._check(contestant, folder, told["unknown"])
         ended = json.loads((folder / "ended.json").read_text(encoding="ascii"))
@@ -201,19 +202,6 @@ def dlt_rows(folder: Path) -> dict[str, int]:
             table: database.execute(f"SELECT count(DISTINCT {key}) FROM {table}").fetchone()[0]
             for table, key in keys.items()
         }
-
-
-def measure(command: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Run the command under the meter and return what it cost; Failed."""
-    result, output = folder / "cost.json", folder / "output.txt"
-    meter = [sys.executable, "-I", str(ROOT / "bench" / "meter.py"), str(result), *command]
-    environment = {**os.environ, "no_proxy": "127.0.0.1"}
-    with output.open("wb") as file:
-        subprocess.run(meter, check=True, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-    cost: dict[str, Any] = json.loads(result.read_text(encoding="ascii"))
-    if cost.pop("exit_status"):
-        raise Failed(f"{command[2]} failed:\n{output.read_text(errors='replace')[-2000:]}")
-    return cost
 
 
 @contextmanager
@@ -308,12 +296,9 @@ def table(chosen: Sequence[Contestant], runs: Mapping[str, Sequence[Run]], recor
 
 def machine() -> str:
     """Return what the figures depend on."""
-    asking = f"import json, importlib.metadata as m; print(json.dumps({{n: m.version(n) for n in {PEERS!r}}}))"
-    peers = json.loads(subprocess.run([PEERS_PYTHON, "-c", asking], check=True, capture_output=True).stdout)
-    told = [cpu_name(), f"{os.cpu_count()} cores", f"load {os.getloadavg()[0]:.1f}", platform.platform()]
-    told += [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
-    told += [f"{name} {version(name)}" for name in OURS]
-    return ", ".join(told) + "; peers: " + ", ".join(f"{name} {number}" for name, number in peers.items())
+    ours = ", ".join(f"{name} {version(name)}" for name in OURS)
+    peers = ", ".join(f"{name} {number}" for name, number in versions(PEERS_PYTHON, PEERS).items())
+    return f"{figures.machine()}, {ours}; peers: {peers}"
 
 
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +31,7 @@ from bench import figures
 from bench.contestants import CONNECTIONS, ROOT, Contestant, Task, ThisProgram, contestants
 from bench.figures import Figure, cpu_name
 from bench.picture_host import PictureHost, Work, market, path_of, warm_sandbox
+from bench.running import Failed, measure, versions
 from sandbox import Sandbox
 from sandbox.market import PictureAddress
 
@@ -50,10 +49,6 @@ MEMORY_PICTURES = (1_000, 100_000)
 MB = 1_000_000
 NET_SPEED = "pictures a second, while they come"
 LABEL_WIDTH, COLUMN_WIDTH = 38, 26
-
-
-class Failed(Exception):
-    """A contestant did not do the work."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,7 @@ class Bench:
         # What others left to be written must not be waited for by whoever syncs next.
         os.sync()
         self._host.begin()
-        cost = measure(contestant, task)
+        cost = measure(contestant.name, contestant.command(task), task.folder, contestant.environment(task))
         done = self._host.work()
         return Run(pictures, **cost, host=done, as_sent=self._check(contestant, task, done))
 
@@ -147,19 +142,6 @@ class Bench:
             with Image.open(io.BytesIO(body)) as image:
                 image.load()
         return all(body == self._sandbox.picture(path).body for body, path in bodies)
-
-
-def measure(contestant: Contestant, task: Task) -> dict[str, Any]:
-    """Run its command under the meter and return what it cost; Failed."""
-    result, output = task.folder / "cost.json", task.folder / "output.txt"
-    meter = [sys.executable, "-I", str(ROOT / "bench" / "meter.py"), str(result), *contestant.command(task)]
-    environment = {**os.environ, **contestant.environment(task), "no_proxy": "127.0.0.1"}
-    with output.open("wb") as file:
-        subprocess.run(meter, check=True, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-    cost: dict[str, Any] = json.loads(result.read_text(encoding="ascii"))
-    if cost.pop("exit_status"):
-        raise Failed(f"{contestant.name} failed:\n{output.read_text(errors='replace')[-2000:]}")
-    return cost
 
 
 @contextmanager
@@ -267,8 +249,6 @@ def memory(folder: Path) -> list[dict[str, Any]]:
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on."""
-    asking = f"import json, importlib.metadata as m; print(json.dumps({{n: m.version(n) for n in {PEERS!r}}}))"
-    peers = json.loads(subprocess.run([PEERS_PYTHON, "-c", asking], check=True, capture_output=True).stdout)
     return {
         "system": platform.platform(),
         "cpu": cpu_name(),
@@ -277,7 +257,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "folder": tempfile.gettempdir(),
         "connections": CONNECTIONS,
-        "peers": peers,
+        "peers": versions(PEERS_PYTHON, PEERS),
         "this_program": {name: version(name) for name in OURS},
     }
 

@@ -38,7 +38,7 @@ from runtime.progress import Progress
 from runtime.settings import Home, load_settings
 from runtime.stop import Stop
 
-LATENCY_SECONDS = 0.3  # of an answer, on the virtual clock: as Etsy's, so that several batches are kept ahead
+LATENCY_SECONDS = 0.3  # of an answer, on the virtual clock: as Etsy's
 OLD_ROWS, NEW_ROWS = 98, 2  # of a search page
 SHARES = {"VERIFY": 0.05, "TAXONOMY": 0.6, "BACKFILL": 0.1, "REVIEWS": 0.25}
 KINDS = {"/listings/active": "page", "/listings/batch": "batch"}

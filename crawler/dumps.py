@@ -61,7 +61,7 @@ def check_fits(position: Position) -> None:
     shop_id = place.cursor.get("shop_id") if place.state == "REVIEWS" else None
     if place.state == FIRST:
         load_walk(place)
-    elif shop_id is not None and not shops.find([shop_id]):
+    elif shop_id is not None and shops.find_one(shop_id) is None:
         raise UserMistake(f"The position names the shop {shop_id}, which the database does not have.", advice=ANOTHER)
     if position.state == "SLEEP" and "until" not in position.cursor:
         raise UserMistake("The position sleeps, and does not say until when.", advice=ANOTHER)

@@ -76,7 +76,7 @@ def listings_of_old_figures(context: Context) -> list[int]:
 def expects_reviews(visit: Visit) -> bool:
     """Return whether an empty page is to be doubted: reviews were counted, or were there at the last visit."""
     shop_id = visit.shop_id or 0
-    row = shops.find([shop_id]).get(shop_id)
+    row = shops.find_one(shop_id)
     visited = row is not None and row.watermark is not None
     return visited or bool(visit.count or shops.latest_figures(shop_id).review_count)
 

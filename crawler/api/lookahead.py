@@ -34,7 +34,6 @@ class Lookahead:
         self._workers = workers
         self._threads = self._deepest = 0
         self._offered: Callable[[], Iterable[Job]] = tuple
-        self._awaited: Request | None = None
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]]] = queue.SimpleQueue()
         self._ahead: dict[Request, tuple[Future[Any], float]] = {}
 
@@ -60,13 +59,13 @@ class Lookahead:
         self._offered = jobs
         self._begin_offered()
 
-    def _begin_offered(self) -> None:
+    def _begin_offered(self, awaited: Request | None = None) -> None:
         depth = self.depth
         if not depth:
             return
         self._deepest = max(self._deepest, depth)
         named, under_way = dict(self._offered()), 0
-        self._drop([request for request in self._ahead if request not in named and request != self._awaited])
+        self._drop([request for request in self._ahead if request not in named and request != awaited])
         for request, parse in named.items():
             if request not in self._ahead:
                 if under_way >= 2 * depth or len(self._ahead) >= MOST_AHEAD:
@@ -86,14 +85,13 @@ class Lookahead:
         self._drop_stale()
         if request not in self._ahead:
             self._begin(request, parse)
-        self._awaited, future = request, self._ahead[request][0]
+        future = self._ahead[request][0]
         wait([future], LOOK_SECONDS)
         while not future.done():
             self._stop.attend()
-            self._begin_offered()
+            self._begin_offered(request)
             wait([future], LOOK_SECONDS)
         del self._ahead[request]
-        self._awaited = None
         self._offered = tuple  # what comes next is named by the next step, which knows this answer
         return future.result()
 

@@ -79,7 +79,7 @@ def _fetch_shop(context: Context, shop_id: int) -> BatchRead:
         return BatchRead((changes.ShopGone(shop_id, cycle, next_due),), PAGE_ROWS, {"removed": 1})
     except ItemTrouble as trouble:
         return _failed(context, "shop", shop_id, str(trouble))
-    seen = changes.DetailsSeen(cycle, (), (detailed_shop(context, shop, shops.find([shop_id]).get(shop_id)),), at)
+    seen = changes.DetailsSeen(cycle, (), (detailed_shop(context, shop, shops.find_one(shop_id)),), at)
     return BatchRead((seen,), PAGE_ROWS, {"updated": 1})
 
 

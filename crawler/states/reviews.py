@@ -107,7 +107,7 @@ def _done_in_doubt(visit: Visit, context: Context) -> Outcome:
 
     It counts as one at the figures of the last visit: if these were true, the shop is due again in the next cycle.
     """
-    row = shops.find([visit.shop_id or 0]).get(visit.shop_id or 0)
+    row = shops.find_one(visit.shop_id or 0)
     return _done(visit, context, (), shops.visited_figures(row) or ShopFigures(None, None, None))
 
 
@@ -115,7 +115,7 @@ def _done(
     visit: Visit, context: Context, before: tuple[changes.Change, ...], figures: ShopFigures | None = None
 ) -> Outcome:
     shop_id, cycle = visit.shop_id or 0, context.cycle.number
-    row = shops.find([shop_id]).get(shop_id)
+    row = shops.find_one(shop_id)
     watermark = max([visit.newest or 0, (row.watermark if row else None) or 0]) or None
     done = changes.VisitDone(shop_id, cycle, watermark, figures or shops.latest_figures(shop_id), context.now())
     read = sum(len(change.reviews) for change in before if isinstance(change, changes.ReviewsSeen))

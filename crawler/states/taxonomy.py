@@ -36,14 +36,12 @@ def step(position: Position, context: Context) -> Outcome:
     # Where answers are slow, several batches' worth of due listings keep the calls ahead certain.
     depth = context.client.depth
     pool = (depth + 2 if depth else 1) * PAGE_ROWS if here.batch_size == PAGE_ROWS else here.batch_size
-    due_ids = index.due_seen(context.due(), pool + PAGE_ROWS, here.new_only)
-    number = len(due_ids)
-    if depth:
-        # A page that is stored within this second may come before what else was seen in it.
-        most = PAGE_ROWS * (1 + context.client.reach)
-        due_ids = index.due_seen(context.due(), most, here.new_only, seen_before=context.now())
-        context.client.offer(partial(_ahead, here, number, due_ids, pool, context))
-    if number >= pool and len(due_ids) >= here.batch_size:
+    waiting = index.due_in_order(context.due(), pool + PAGE_ROWS * (1 + context.client.reach), here.new_only)
+    # Called ahead is only what keeps its place: a page stored within this second may come before what it has shown.
+    now = context.now()
+    due_ids = [listing_id for listing_id, seen_at in waiting if not depth or seen_at < now]
+    context.client.offer(partial(_ahead, here, len(waiting), due_ids, pool, context))
+    if len(waiting) >= pool and len(due_ids) >= here.batch_size:
         batch = read_batch(context, due_ids[: here.batch_size])
         cursor = replace(here, batch_size=batch.next_size).cursor()
         return Outcome("advanced", cursor, batch.changes, "batch", batch.counts)

@@ -110,18 +110,23 @@ def write_gone(change: ListingsGone) -> None:
         ).execute()
 
 
-def due_seen(due: Due, limit: int, new_only: bool = False, seen_before: str | None = None) -> list[int]:
-    """Return listings that this cycle's search showed and whose details are due, in the order they were seen.
+def due_in_order(due: Due, limit: int, new_only: bool = False) -> list[tuple[int, str]]:
+    """Return listings that this cycle's search showed and whose details are due, and when it did, in that order.
 
-    That order makes the next batches known ahead: what a later page shows comes behind what was seen before the
-    second in which it is stored (`seen_before`). `new_only` leaves out those whose details were read before.
+    It makes the next batches known ahead: what a later page shows comes behind what was seen before the second in
+    which it is stored. `new_only` leaves out those whose details were read before.
     """
-    order = (IndexedListing.last_seen_at, IndexedListing.listing_id)
+    query = IndexedListing.select(IndexedListing.listing_id, IndexedListing.last_seen_at)
     # Named one by one, since the index has it between the other two.
-    conditions = [IndexedListing.last_seen_cycle == due.cycle, IndexedListing.known.in_((0,) if new_only else (0, 1))]
-    if seen_before is not None:
-        conditions.append(IndexedListing.last_seen_at < seen_before)
-    return _ids(due, *conditions, order=order, limit=limit)
+    kinds = IndexedListing.known.in_((0,) if new_only else (0, 1))
+    query = query.where(IndexedListing.last_seen_cycle == due.cycle, kinds, *is_due(due))
+    order = (IndexedListing.last_seen_at, IndexedListing.listing_id)
+    return [(int(row[0]), str(row[1])) for row in bulk.raw(query.order_by(*order).limit(limit))]
+
+
+def due_seen(due: Due, limit: int, new_only: bool = False) -> list[int]:
+    """Return the same without the moments."""
+    return [listing_id for listing_id, _ in due_in_order(due, limit, new_only)]
 
 
 def due_left(due: Due, limit: int) -> list[int]:

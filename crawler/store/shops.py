@@ -96,6 +96,11 @@ def find(shop_ids: Iterable[int]) -> Mapping[int, ShopRow]:
     return {row[0]: ShopRow(*row) for row in bulk.raw(query)}
 
 
+def find_one(shop_id: int) -> ShopRow | None:
+    """Return what is known about asking for this shop, None where it was never met."""
+    return find([shop_id]).get(shop_id)
+
+
 def visited_figures(shop: ShopRow | None) -> ShopFigures | None:
     """Return the shop's figures at the last review visit, None before the first."""
     if shop is None or shop.visited_at is None:

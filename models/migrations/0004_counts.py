@@ -19,12 +19,12 @@ class RowCount(Model):
         table_name = "row_counts"
 
 
+TABLES = (
+    *("shops", "shops_dynamic", "listings", "listings_dynamic", "reviews", "image_status"),
+    *("indexed_listings", "indexed_shops"),
+)
 COUNTED = {
-    **{
-        name: (name, "1")
-        for name in ("shops", "shops_dynamic", "listings", "listings_dynamic", "reviews", "image_status")
-    },
-    **{name: (name, "1") for name in ("indexed_listings", "indexed_shops")},
+    **{table: (table, "1") for table in TABLES},
     "wanted": ("indexed_listings", "{row}wanted = 1"),
     "known": ("indexed_listings", "{row}known = 1"),
     "pictures_queued": ("image_status", "{row}download_done = 0 AND {row}to_download = 1"),
@@ -66,7 +66,7 @@ def down(migrator: SchemaMigrator, db: Database) -> None:
 
 
 def triggers() -> Iterator[tuple[str, str]]:
-    """Yield the names and statements of the triggers: three for each count."""
+    """Yield the names and statements of the triggers: two for each table, three for each kind of row."""
     for name, (table, condition) in COUNTED.items():
         new, old = condition.format(row="NEW."), condition.format(row="OLD.")
         yield _trigger(name, "insert", f"INSERT ON {table}", new, "+ 1")

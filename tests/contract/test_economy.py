@@ -59,13 +59,19 @@ def test_a_sale_alone_brings_nobody_to_a_shop_s_reviews_and_a_review_does(tmp_pa
     rig.close()
 
 
-def test_reviews_that_come_between_a_shop_s_figures_and_its_visit_bring_no_second_one(tmp_path: Path) -> None:
-    """Where the day's calls end before the visits, one batch reads the figures of those that are next again."""
+def a_day_before_the_visits(home: Path) -> Rig:
+    """Return a crawl that stands before REVIEWS, with figures that a day has made old."""
     clock = VirtualClock()
     market = SandboxSettings(listings=300, shops=12, reviews_per_shop=20.0, wanted_share=1.0)
-    rig = Rig(tmp_path / "home", Sandbox(market, clock=clock.true), clock)
+    rig = Rig(home, Sandbox(market, clock=clock.true), clock)
     rig.run_until("REVIEWS")
     clock.advance(DAY)
+    return rig
+
+
+def test_reviews_that_come_between_a_shop_s_figures_and_its_visit_bring_no_second_one(tmp_path: Path) -> None:
+    """Where the day's calls end before the visits, one batch reads the figures of those that are next again."""
+    rig = a_day_before_the_visits(tmp_path / "home")
     for (shop_id,) in rig.rows("SELECT shop_id FROM indexed_shops WHERE review_due"):
         add_review(rig, shop_id)
     calls = len(rig.sandbox.calls)
@@ -77,15 +83,11 @@ def test_reviews_that_come_between_a_shop_s_figures_and_its_visit_bring_no_secon
 
 
 def test_a_dead_listing_among_those_that_bring_figures_anew_costs_one_call_and_holds_nothing_up(tmp_path: Path) -> None:
-    clock = VirtualClock()
-    market = SandboxSettings(listings=300, shops=12, reviews_per_shop=20.0, wanted_share=1.0)
-    rig = Rig(tmp_path / "home", Sandbox(market, clock=clock.true), clock)
-    rig.run_until("REVIEWS")
-    clock.advance(DAY)
+    rig = a_day_before_the_visits(tmp_path / "home")
     world = rig.sandbox.market
     dead = rig.rows("SELECT MIN(listing_id) FROM listings JOIN indexed_shops USING (shop_id) WHERE review_due")[0][0]
     listing = next(row for row in world.numbered if row.listing_id == dead)
-    world.set_state(listing, REMOVED, int(clock.now()))
+    world.set_state(listing, REMOVED, int(rig.clock.now()))
     world.changed(listing, len(rig.sandbox.calls))
     calls = len(rig.sandbox.calls)
     rig.run_cycle()
