@@ -1,9 +1,9 @@
 # Every target makes .venv and installs what it needs by itself.
 PYTHON ?= python3
 BIN = .venv/bin
-PACKAGES = run.py runtime crawler imaging models sandbox tests bench
+PACKAGES = run.py runtime crawler imaging search models sandbox tests bench
 
-.PHONY: demo test run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
+.PHONY: demo test test-search search run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
 	bench-verify clean
 
 demo: .venv/run
@@ -14,6 +14,12 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# The image search; its libraries are large, and the crawler runs without them.
+search: .venv/search
+
+test-search: .venv/search .venv/dev
+	$(BIN)/python -m pytest tests/search
 
 lint: .venv/dev
 	$(BIN)/ruff check $(PACKAGES)
@@ -77,6 +83,10 @@ clean:
 
 .venv/dev: requirements.txt requirements-postgres.txt requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/run
+
+.venv/search: requirements.txt requirements-search.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-search.txt
 	@touch $@ .venv/run
 
 .venv-bench/ready: bench/requirements-pictures.txt | .venv/bin/python

@@ -22,6 +22,7 @@ from imaging import commands as pictures
 from runtime.errors import CrawlError
 from runtime.output import outlive_readers
 from runtime.settings import Settings, load_settings
+from search.door import DOORS, enter
 
 ROOT = Path(__file__).resolve().parent
 PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
@@ -93,6 +94,8 @@ def main(arguments: Sequence[str]) -> int:
             return commands.crawl(
                 settings, console, partial(pictures.beside, settings, console), pictures.file_checks(settings)
             )
+        if given.command in DOORS:
+            return enter(given.command, given, settings, console, pictures.files(settings))
         return COMMANDS[given.command][2](given, settings, console)
     except CrawlError as error:
         print(error.words(), file=sys.stderr)
@@ -110,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--json", action="store_true", help="everything, as JSON")
         if name in ("restore", "sync"):
             sub.add_argument("file", type=Path, help="the dump" if name == "restore" else "one listing id a line")
+    for name, door in DOORS.items():
+        door.arguments(
+            subparsers.add_parser(name, help=door.help, description=door.help, epilog=f"example: {door.example}")
+        )
     for name, (help_text, _) in ELSEWHERE.items():
         subparsers.add_parser(name, help=help_text, add_help=False)
     return parser

@@ -41,10 +41,10 @@ from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
 from runtime.stop import Stop
+from runtime.work import WORKS
 
 LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
-WORK_BESIDE = ("downloads", "archive", "primary")  # on the pictures of the same home, in processes of their own
 log = logging.getLogger(__name__)
 
 
@@ -225,7 +225,7 @@ def _at_work(parts: Parts) -> Iterator[None]:
 
 def _meant_for_others(parts: Parts) -> Collection[str]:
     """Return the KILL files that work on pictures has yet to see: who is at work last removes them."""
-    return KILL_NAMES if any(is_running(parts.home.lock_of(work)) for work in WORK_BESIDE) else ()
+    return KILL_NAMES if any(is_running(parts.home.lock_of(work)) for work in WORKS) else ()
 
 
 def _dump_while_running(parts: Parts) -> None:

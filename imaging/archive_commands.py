@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from peewee import Database
 from rich.console import Console
 
@@ -9,11 +11,11 @@ from imaging.archive import Archive, Archived, Archiver
 from imaging.primary import Primaries, Standing
 from imaging.shards import PICTURES, RAW, ShardReader
 from imaging.store.archiving import KINDS
-from imaging.wiring import Parts, build_parts
-from imaging.work import ARCHIVE, PRIMARY, at_work
+from imaging.wiring import Parts, build_parts, open_for_writing
 from runtime.progress import Progress
 from runtime.rate import Rate
 from runtime.settings import Settings
+from runtime.work import ARCHIVE, PRIMARY, at_work
 
 RATE_SECONDS = 60.0
 AGAIN = {PICTURES: "to be made again", RAW: "queued again"}
@@ -23,7 +25,8 @@ def archive(settings: Settings, console: Console) -> int:
     """Archive what fills whole shards; exit status 0."""
     parts = build_parts(settings, console)
     kinds = [KINDS[PICTURES], *([KINDS[RAW]] if settings.archive_raw else [])]
-    with at_work(parts, ARCHIVE) as database, Progress(console, parts.clock, "archive") as progress:
+    opening = partial(open_for_writing, parts)
+    with at_work(parts, ARCHIVE, opening) as database, Progress(console, parts.clock, "archive") as progress:
         rate = Rate(parts.clock, RATE_SECONDS)
 
         def observe(done: Archived, shard: str) -> None:
@@ -45,7 +48,8 @@ def archive(settings: Settings, console: Console) -> int:
 def primary(settings: Settings, console: Console) -> int:
     """Make imageprimary/ show each listing's primary picture; exit status 0."""
     parts = build_parts(settings, console)
-    with at_work(parts, PRIMARY) as database, Progress(console, parts.clock, "primary pictures") as progress:
+    opening = partial(open_for_writing, parts)
+    with at_work(parts, PRIMARY, opening) as database, Progress(console, parts.clock, "primary pictures") as progress:
         rate = Rate(parts.clock, RATE_SECONDS)
 
         def observe(standing: Standing) -> None:

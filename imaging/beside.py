@@ -16,11 +16,11 @@ from peewee import Database
 from imaging import report
 from imaging.download import Standing
 from imaging.wiring import KILL_DL, Parts, build_downloads
-from imaging.work import DOWNLOADS
 from runtime.clock import iso
 from runtime.errors import AlreadyRunning, OperatorNeeded, Stopped
 from runtime.instance import single_instance
 from runtime.stop import Stop
+from runtime.work import DOWNLOADS
 
 DOWNLOADING = "downloading"
 LOCK_PAUSE_SECONDS = 5.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from peewee import Database
 from rich.console import Console
 
@@ -9,15 +11,16 @@ from imaging import report
 from imaging.audit import FileAudit
 from imaging.beside import Companion
 from imaging.download import Standing
+from imaging.files import PictureFiles
 from imaging.layout import Layout
 from imaging.store import queue
-from imaging.wiring import KILL_DL, STOP_NAMES, build_downloads, build_parts
-from imaging.work import DOWNLOADS, at_work
+from imaging.wiring import KILL_DL, build_downloads, build_parts, open_for_writing
 from runtime.clock import Clock
 from runtime.findings import FileChecks
 from runtime.progress import Progress
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
+from runtime.work import DOWNLOADS, STOP_NAMES, at_work
 
 TITLE = "pictures"
 COUNT_SECONDS = 5.0
@@ -26,7 +29,7 @@ COUNT_SECONDS = 5.0
 def download(settings: Settings, console: Console) -> int:
     """Download what is queued, until nothing is left whose time has come, or until stopped; exit status 0."""
     parts = build_parts(settings, console, (*STOP_NAMES, KILL_DL))
-    with at_work(parts, DOWNLOADS) as database:
+    with at_work(parts, DOWNLOADS, partial(open_for_writing, parts)) as database:
         with Progress(console, parts.clock, TITLE) as progress:
             counts = Counts(parts.clock)
 
@@ -61,6 +64,11 @@ class Counts:
 def beside(settings: Settings, console: Console, database: Database, crawl_stop: Stop) -> Companion:
     """Return the downloads that run beside a crawl, in its process and on its database."""
     return Companion(build_parts(settings, console), database, crawl_stop)
+
+
+def files(settings: Settings) -> PictureFiles:
+    """Return the pictures' bytes for whoever makes something of them."""
+    return PictureFiles(Layout(Home(settings.crawler_home).images))
 
 
 def file_checks(settings: Settings) -> FileChecks:

@@ -10,7 +10,6 @@ from the disk picture by picture, and its index was there before it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from typing import Any
 from imaging.check import digest_of
 from imaging.layout import number_of
 from runtime.errors import OperatorNeeded
-from runtime.files import write_whole
+from runtime.files import sync_file, sync_folder, write_whole
 
 PICTURES, RAW = "pictures", "raw"
 NAME = re.compile(r"(?P<prefix>pictures|raw)-(?P<number>[0-9]{6,9})")
@@ -168,11 +167,11 @@ class ShardWriter:
         self._read_back()
         _write_index(self._folder, self._shard, self._synced_bytes, self.members)
         self._part.replace(tar_path(self._folder, self._shard))
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _sync(self) -> None:
         self._file.flush()
-        _sync(self._file.fileno())
+        sync_file(self._file.fileno())
         self._synced_bytes = self._file.tell()
 
     def _read_back(self) -> None:
@@ -378,21 +377,3 @@ def _read(descriptor: int, member: Member) -> bytes:
         return os.pread(descriptor, member.size, member.offset)
     except (OSError, MemoryError, OverflowError):  # the last two: of an index that tells sizes out of this world
         return b""
-
-
-def _sync(descriptor: int) -> None:
-    """Bring a file to the platter."""
-    # macOS: plain fsync does not reach it, and some file systems know no other.
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # type: ignore[attr-defined,unused-ignore]
-        return
-    os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems sync no folders
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,9 +26,10 @@ from runtime.clock import Clock, SystemClock
 from runtime.database import database_path, open_database, open_read_only, transaction
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
+from runtime.work import STOP_NAMES
 
 CACHE_KB = 2_048
-STOP_NAMES, KILL_DL = ("KILL", "KILL_SD"), "KILL_DL"
+KILL_DL = "KILL_DL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from peewee import Model
 
 from models.collected import ImageStatus, Listing, ListingDynamic, Review, Shop, ShopDynamic
 from models.crawl import ApiUsage, FailedItem, IndexedListing, IndexedShop, Interval, RowCount, SyncState
+from models.embedding import VectorBatch, VectorFileState, VectorMake, VectorRow
 
 CRAWLER_MODELS: tuple[type[Model], ...] = (
     Shop,
@@ -23,6 +24,10 @@ CRAWLER_MODELS: tuple[type[Model], ...] = (
     FailedItem,
     ApiUsage,
     RowCount,
+    VectorRow,
+    VectorFileState,
+    VectorBatch,
+    VectorMake,
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -42,4 +47,8 @@ __all__ = [
     "Shop",
     "ShopDynamic",
     "SyncState",
+    "VectorBatch",
+    "VectorFileState",
+    "VectorMake",
+    "VectorRow",
 ]

@@ -145,7 +145,10 @@ class ImageStatus(Model):
     `size_bytes`, `digest` (BLAKE2b, 128 bits, hex) and `downloaded_at`, which is also the file's modification
     time. `raw_shard` and `shard` name the tar shards that hold the picture as downloaded and the background-free
     one, NULL while they are loose files. `in_primary` is 1 where images/imageprimary shows this picture for its
-    listing. Rows of several listings with the same image_id share one file.
+    listing. `bg_outcome` says what became of the background: "removed", "kept" (nothing would have been left: the
+    picture is as downloaded, on white), or why the picture cannot be used. `embedded` is 1 where the vector files
+    have a row of it, `embed_outcome` says why they never will. Rows of several listings with the same image_id
+    share one file.
     """
 
     listing = ForeignKeyField(Listing, column_name="listing_id", index=False)
@@ -177,6 +180,9 @@ class ImageStatus(Model):
     raw_shard = TextField(null=True)
     shard = TextField(null=True)
     in_primary = CountField()
+    bg_outcome = TextField(null=True)
+    embedded = CountField()
+    embed_outcome = TextField(null=True)
 
     class Meta:
         table_name = "image_status"
@@ -184,7 +190,9 @@ class ImageStatus(Model):
         indexes = ((("download_done", "to_download"), False), (("image_id",), False))
 
 
-# Small however many pictures are done: what the downloads take from, and what failed.
+# Small however many pictures are done: what the next part of the work takes from, and what failed.
+TO_CUT = "download_done = 1 AND bg_removed = 0 AND bg_outcome IS NULL"
+TO_EMBED = "bg_removed = 1 AND embedded = 0 AND embed_outcome IS NULL"
 QUEUED = "download_done = 0 AND to_download = 1"
 FAILED = "outcome <> 'done'"
 ImageStatus.add_index(
@@ -194,6 +202,24 @@ ImageStatus.add_index(
         ImageStatus.image_id,
         where=SQL(QUEUED),
         name="image_status_queued",
+    )
+)
+ImageStatus.add_index(
+    ImageStatus.index(
+        ImageStatus.is_primary,
+        ImageStatus.listing,
+        ImageStatus.image_id,
+        where=SQL(TO_CUT),
+        name="image_status_to_cut",
+    )
+)
+ImageStatus.add_index(
+    ImageStatus.index(
+        ImageStatus.is_primary,
+        ImageStatus.listing,
+        ImageStatus.image_id,
+        where=SQL(TO_EMBED),
+        name="image_status_to_embed",
     )
 )
 ImageStatus.add_index(ImageStatus.index(ImageStatus.outcome, where=SQL(FAILED), name="image_status_failed"))

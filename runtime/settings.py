@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -26,6 +26,7 @@ PICTURE_FOLDER = re.compile(r"[0-9]{3}")
 DEFAULT_DATABASE_URL = "sqlite:///data/db/etsy_data.db"
 HOST = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\]"
 WEB_ADDRESS = re.compile(rf"https?://(?:{HOST})(?::(?P<port>[0-9]{{1,5}}))?(?:/[A-Za-z0-9/_.,%+~-]*)?")
+LISTEN = re.compile(rf"(?:{HOST}):[0-9]{{1,5}}")
 LARGEST_ID = 2**63 - 1  # that a database takes
 NUMBERS = ("taxonomy_ids", "cycle_days", "dynamic_max_age_days", "download_workers", "min_free_gb", "shard_pictures")
 
@@ -48,6 +49,12 @@ class Settings(BaseModel):
     min_free_gb: float = Field(5.0, ge=0, allow_inf_nan=False)
     archive_raw: bool = False
     shard_pictures: int = Field(10_000, ge=1, le=100_000)
+    models_folder: Path | None = None
+    hub_folder: Path | None = None
+    embed_models: tuple[str, ...] = ()
+    embed_back_end: Literal["auto", "torch", "onnx"] = "auto"
+    embed_address: str = ""
+    background_model: str = Field("u2net", pattern=r"^[A-Za-z0-9_-]+$")
     alerts: str = ""
 
     @field_validator(*NUMBERS, mode="before")
@@ -66,6 +73,19 @@ class Settings(BaseModel):
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("must be plain letters, digits and signs, without spaces")
         return SecretStr(text)
+
+    @field_validator("embed_address")
+    @classmethod
+    def _is_listening_address(cls, value: str) -> str:
+        if value and not LISTEN.fullmatch(value):
+            raise ValueError("must be an address of this machine and a port, like 192.168.1.5:8786")
+        return value
+
+    @field_validator("embed_models", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        """Take `clip_vitb32,dinov2_base` as well as a TOML list."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("taxonomy_ids", mode="before")
     @classmethod
@@ -141,6 +161,15 @@ class Home:
     def images(self) -> Path:
         """The folder of the pictures."""
         return self.root / "images"
+
+    @property
+    def embeddings(self) -> Path:
+        """The folder of the vectors and their indexes."""
+        return self.root / "data" / "embeddings"
+
+    def models_folder(self, told: Path | None) -> Path:
+        """Return the folder of the models' weights that the settings name, a relative one below the home."""
+        return self.root / (told or Path("data/models"))
 
     @property
     def lock(self) -> Path:

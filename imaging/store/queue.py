@@ -18,7 +18,18 @@ from runtime import bulk
 PROGRESS_KEY = "pictures"
 # As QUEUED; the sign keeps SQLite from searching all that is queued where it is told an image_id.
 STILL_QUEUED = "+download_done = 0 AND +to_download = 1"
-SHARED = ("format", "width", "height", "size_bytes", "digest", "downloaded_at", "raw_shard", "bg_removed", "shard")
+SHARED = (
+    "format",
+    "width",
+    "height",
+    "size_bytes",
+    "digest",
+    "downloaded_at",
+    "raw_shard",
+    "bg_removed",
+    "shard",
+    "bg_outcome",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,13 @@ from imaging.crew import Crew
 from imaging.download import Downloads
 from imaging.fetch import Fetcher
 from imaging.layout import Layout
-from imaging.work import DOWNLOADS, at_work
 from imaging.worker import Brought, PictureWorker, Result
 from runtime.clock import Clock
 from runtime.instance import at_work_on
 from runtime.logs import set_up_logs
 from runtime.settings import Home, load_settings
 from runtime.stop import Stop
+from runtime.work import DOWNLOADS, at_work
 from sandbox import Fault, Sandbox, SandboxServer, SandboxSettings
 from sandbox.faults import PICTURE
 from sandbox.taxonomy import DESCENDANTS, FURNITURE
@@ -317,7 +317,7 @@ class DownloadScene:
         with Path(os.devnull).open("w") as nowhere:
             console = Console(file=nowhere)
             parts = wiring.Parts(settings, Home(home), Layout(home / "images"), self.clock, stop, console)
-            with at_work(parts, DOWNLOADS) as database:
+            with at_work(parts, DOWNLOADS, partial(wiring.open_for_writing, parts)) as database:
                 wiring.build_downloads(settings, parts.layout, database, self.clock, stop, lambda _: None).run(False)
 
     def judge(self, home: Path, deaths: int) -> Verdict:

@@ -1,0 +1,1 @@
+"""The models that turn pictures and words into vectors."""

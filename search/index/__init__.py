@@ -1,0 +1,1 @@
+"""Served indexes, built from the vectors."""

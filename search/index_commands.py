@@ -1,0 +1,57 @@
+"""The sub-command `index`: the served indexes, built from the vectors."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from rich.console import Console
+
+from models import VectorRow
+from runtime import bulk
+from runtime.errors import UserMistake
+from runtime.settings import Settings
+from runtime.work import INDEX, at_work
+from search.catalogue import Catalogue, vector_dims
+from search.index.exact import Source
+from search.index.generation import build_generation
+from search.index.library import Rows
+from search.store import rows
+from search.store.vectors import VectorFile
+from search.wiring import STORE, Parts, build_parts, chosen_models, open_for_reading
+
+
+def index(settings: Settings, console: Console, anew: bool, models: Catalogue | None = None) -> int:
+    """Build the indexes of all vectors that are stored, from those in force where they can grow; exit status 0."""
+    parts = build_parts(settings, console)
+    with at_work(parts, INDEX, partial(open_for_reading, parts)):
+        sources = load_sources(parts, models or chosen_models(settings))
+        number = max((source.rows for source in sources.values()), default=0)
+        if not number:
+            raise UserMistake("There are no vectors to build indexes of.", advice="Make some: python run.py embed")
+        built = build_generation(
+            parts.home.embeddings,
+            sources,
+            load_ids(number),
+            lambda words: console.print(words, highlight=False, soft_wrap=True),
+            parts.stop.raise_if_requested,
+            anew=anew,
+        )
+        console.print(f"Generation {built.number} of {built.rows:,} rows is in force.", highlight=False)
+    return 0
+
+
+def load_sources(parts: Parts, models: Catalogue) -> dict[str, Source]:
+    """Return the vector files that have committed rows, as the database counts them."""
+    states, folder = rows.file_states(), parts.home.embeddings / STORE
+    return {
+        name: Source(VectorFile(folder / name, dim), states[name].rows, states[name].make_id)
+        for name, dim in vector_dims(models).items()
+        if name in states and states[name].rows
+    }
+
+
+def load_ids(number: int) -> Rows:
+    """Return listing_id and image_id of the first rows, an array of two columns."""
+    query = VectorRow.select(VectorRow.listing_id, VectorRow.image_id).where(VectorRow.row < number)
+    return np.array(bulk.raw(query.order_by(VectorRow.row)), np.int64).reshape(-1, 2)

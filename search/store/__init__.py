@@ -1,0 +1,1 @@
+"""Vectors on disk, and which listing and image each row is of."""
