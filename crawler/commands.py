@@ -41,7 +41,7 @@ from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.work import WORKS
+from runtime.work import DOWNLOADS, EMBED, WORKS
 
 LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
@@ -79,7 +79,8 @@ def status(settings: Settings, console: Console, as_json: bool) -> int:
     with _reading(parts):
         told = survey(parts.freshness, parts.clock.now())
     told["running"] = is_running(parts.home.lock)
-    told["downloading"] = is_running(parts.home.lock_of("downloads"))
+    told["downloading"] = is_running(parts.home.lock_of(DOWNLOADS))
+    told["embedding"] = is_running(parts.home.lock_of(EMBED))
     if as_json:
         console.file.write(json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n")
     else:

@@ -87,6 +87,7 @@ def _status_rows(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "index", _numbers(told["listings"])
     yield "rows", _numbers({name: rows[name] for name in ("listings", "shops", "reviews", "image_status")})
     yield from _pictures(told["images"], told["downloading"], told["at"])
+    yield from _vectors(told["vectors"], told["images"]["done"], told["embedding"], told["at"])
     left = "unknown" if quota["available"] is None else f"{max(0, quota['available']):,}"
     yield "quota", f"{left} of {quota['limit'] or 'unknown'} calls left, {quota['used_24h']:,} made in 24 h"
     if quota["cut_from"]:
@@ -143,6 +144,26 @@ def _pictures(told: Mapping[str, Any], downloading: bool, at: str) -> Iterable[t
     rate, held = downloads["per_second"], downloads["held"]
     ends = f", done about {iso(parse_iso(at) + told['queued'] / rate)}" if rate and told["queued"] and not held else ""
     yield "downloads", f"{rate} a second{ends}" + _after(f"waiting: {held}" if held else "")
+
+
+def _vectors(told: Mapping[str, Any], downloaded: int, embedding: bool, at: str) -> Iterable[tuple[str, str]]:
+    """Yield how far embedding is; nothing in a home that never embedded anything."""
+    made, run, index = told["rows"], told["embedding"], told["index"]
+    if made or embedding:
+        yield "vectors", f"of {made:,} images; {downloaded:,} are downloaded"
+    if embedding and run:
+        rate, left = run["per_second"], max(0, downloaded - made)
+        yield "embedding", f"{rate} a second" + (f", done about {iso(parse_iso(at) + left / rate)}" if rate else "")
+        yield "workers", _numbers_of(run["workers"], " a second")
+        yield "models", _numbers_of(run["models"], " a second")
+    if index:
+        worst = min(index["recall"].values(), default=0.0)
+        newer = f", {made - index['rows']:,} images newer" if made > index["rows"] else ""
+        yield "search index", f"of {index['rows']:,} images{newer}; recall@10 of its own rows {worst:.3f} or more"
+
+
+def _numbers_of(told: Mapping[str, Any], unit: str) -> str:
+    return ", ".join(f"{name} {number}{unit}" for name, number in told.items())
 
 
 def _troubles(told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

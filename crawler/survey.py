@@ -96,6 +96,11 @@ def survey(freshness: Freshness, now: float) -> dict[str, Any]:
         "calls_24h_by_endpoint": usage.by_endpoint(now - DAY_SECONDS),
         "listings": counts.listings(),
         "images": {**counts.pictures(), "failed": images.failed_by_reason(), "downloads": state.load_known("pictures")},
+        "vectors": {
+            "rows": images.embedded(),
+            "embedding": state.load_known("embedding"),
+            "index": state.load_known("vector_index"),
+        },
         "rows": counts.row_counts(),
         "failed_items": failures.latest(20),
         "trouble": state.load_known("trouble"),

@@ -11,7 +11,7 @@ from functools import partial
 from peewee import Database
 from rich.console import Console
 
-from runtime.clock import Clock
+from runtime.clock import Clock, iso
 from runtime.database import transaction
 from runtime.errors import OperatorNeeded, Stopped, UserMistake
 from runtime.progress import Progress
@@ -111,6 +111,11 @@ def _run(
     with Progress(parts.console, parts.clock, TITLE) as progress:
 
         def observe(standing: Standing, pace: Pace) -> None:
+            if waiting.due():
+                waiting.now()
+                rates = {worker: round(pace.per_second(EMBED, {worker}), 3) for worker in standing.workers}
+                with changing():
+                    rows.save_standing(iso(parts.clock.now()), rates, pace.by_model(standing.workers))
             if progress.due():
                 progress.show(report.progress_in_words(standing, pace, waiting.now(), parts.clock.now()))
 
@@ -141,11 +146,14 @@ class Counts:
         self._counted_at = float("-inf")
         self._waiting = (0, 0)
 
+    def due(self) -> bool:
+        """Return whether the next look counts anew."""
+        return self._clock.monotonic() - self._counted_at >= COUNT_SECONDS
+
     def now(self) -> tuple[int, int]:
         """Return how many rows wait to be cut, and to be embedded."""
-        now = self._clock.monotonic()
-        if now - self._counted_at >= COUNT_SECONDS:
-            self._waiting, self._counted_at = rows.count_waiting(), now
+        if self.due():
+            self._waiting, self._counted_at = rows.count_waiting(), self._clock.monotonic()
         return self._waiting
 
 

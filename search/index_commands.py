@@ -9,6 +9,8 @@ from rich.console import Console
 
 from models import VectorRow
 from runtime import bulk
+from runtime.clock import iso
+from runtime.database import transaction
 from runtime.errors import UserMistake
 from runtime.settings import Settings
 from runtime.work import INDEX, at_work
@@ -18,13 +20,13 @@ from search.index.generation import build_generation
 from search.index.library import Rows
 from search.store import rows
 from search.store.vectors import VectorFile
-from search.wiring import STORE, Parts, build_parts, chosen_models, open_for_reading
+from search.wiring import STORE, Parts, build_parts, chosen_models, open_for_writing
 
 
 def index(settings: Settings, console: Console, anew: bool, models: Catalogue | None = None) -> int:
     """Build the indexes of all vectors that are stored, from those in force where they can grow; exit status 0."""
     parts = build_parts(settings, console)
-    with at_work(parts, INDEX, partial(open_for_reading, parts)):
+    with at_work(parts, INDEX, partial(open_for_writing, parts)) as database:
         sources = load_sources(parts, models or chosen_models(settings))
         number = max((source.rows for source in sources.values()), default=0)
         if not number:
@@ -37,6 +39,9 @@ def index(settings: Settings, console: Console, anew: bool, models: Catalogue | 
             parts.stop.raise_if_requested,
             anew=anew,
         )
+        recall = {name: round(file.recall, 4) for name, file in built.files.items()}
+        with transaction(database, parts.stop):
+            rows.save_index(iso(parts.clock.now()), built.number, built.rows, recall)
         console.print(f"Generation {built.number} of {built.rows:,} rows is in force.", highlight=False)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 FIRST, MOST = 8, 256  # pictures in a task
@@ -50,6 +51,14 @@ class Pace:
         speed = self.speeds[(worker, stage)]
         expected = TASK_SECONDS if speed.per_second is None else pictures / speed.per_second
         return max(LEAST_SECONDS, PATIENCE * expected)
+
+    def by_model(self, workers: Collection[str]) -> dict[str, float]:
+        """Return how many pictures a second these workers do together, by model."""
+        found: dict[str, float] = {}
+        for (worker, model), speed in self.models.items():
+            if worker in workers and speed.per_second is not None:
+                found[model] = round(found.get(model, 0.0) + speed.per_second, 3)
+        return found
 
     def per_second(self, stage: str, workers: set[str]) -> float:
         """Return how many pictures a second these workers do together."""

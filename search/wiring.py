@@ -21,7 +21,7 @@ from runtime.stop import Stop
 from runtime.work import STOP_NAMES
 from search.background import Remover, build_remover
 from search.catalogue import Catalogue, Loader
-from search.embedders.device import probe
+from search.embedders.device import FULL, probe
 from search.embedders.loading import build_loader
 from search.embedders.table import MODELS
 from search.embedders.weights import Places
@@ -78,7 +78,7 @@ def build_kit(parts: Parts) -> Kit:
     return Kit(
         models,
         build_loader(places, back_end, machine=machine),
-        build_loader(places, back_end, "cpu", machine=machine),
+        build_loader(places, back_end, "cpu", machine=machine, precision=FULL),
         partial(build_remover, parts.settings.background_model, places.models_folder),
         (sys.executable, str(RUN), "index"),
     )

@@ -40,6 +40,10 @@ KNOWLEDGE: Mapping[str, Form] = {
     "trouble": object_with(error=is_text, at=is_text, attempts=is_whole),
     "audit": object_with(finished_at=is_text, in_sync=is_flag),
     "pictures": object_with(at=is_text, per_second=is_number, held=is_text),
+    "embedding": object_with(
+        at=is_moment, per_second=is_number, workers=table_of(is_number), models=table_of(is_number)
+    ),
+    "vector_index": object_with(at=is_moment, generation=is_whole, rows=is_whole, recall=table_of(is_number)),
 }
 """What was learnt, and can be learnt again, by the form that each key's value has."""
 

@@ -37,7 +37,7 @@ class Kind:
     loose: str
     waiting: str
     described: bool
-    again: Mapping[str, int] = field(hash=False)
+    again: Mapping[str, int | None] = field(hash=False)
 
     @property
     def shard(self) -> Field[Any]:
@@ -54,7 +54,7 @@ _BACKGROUND_FREE = Kind(
     "bg_removed = 1 AND shard IS NULL",
     "bg_removed = 1 AND shard IS NULL",
     described=False,
-    again={"bg_removed": 0},
+    again={"bg_removed": 0, "bg_outcome": None},
 )
 _DOWNLOADED = Kind(
     RAW,

@@ -9,12 +9,13 @@ from typing import Any
 
 from peewee import SQL, Tuple, fn
 
-from models import ImageStatus, Listing, VectorBatch, VectorFileState, VectorMake, VectorRow
+from models import ImageStatus, Listing, SyncState, VectorBatch, VectorFileState, VectorMake, VectorRow
 from models.collected import TO_CUT, TO_EMBED
 from runtime import bulk
 from search.catalogue import Make
 from search.tasks import Key
 
+EMBEDDING_KEY, INDEX_KEY = "embedding", "vector_index"
 START = (-1, -1, -1)
 Place = tuple[int, int, int]
 """Where a walk through what waits has come to: 1 - is_primary, listing_id, image_id."""
@@ -134,6 +135,21 @@ def drop_checksums(files: Collection[str]) -> None:
         kept.append({"batch_id": batch_id, "checksums": json.dumps(checksums)})
     bulk.update(VectorBatch, kept, [VectorBatch.batch_id])
     VectorBatch.delete().where(VectorBatch.checksums == "{}", VectorBatch.number > 0).execute()
+
+
+def save_standing(at: str, workers: Mapping[str, float], models: Mapping[str, float]) -> None:
+    """Leave word for `status` of how many pictures a second each worker and each model embeds."""
+    told = {"at": at, "per_second": round(sum(workers.values()), 3), "workers": workers, "models": models}
+    _save(EMBEDDING_KEY, told)
+
+
+def save_index(at: str, generation: int, number: int, recall: Mapping[str, float]) -> None:
+    """Leave word for `status` of the indexes in force and of their measured recall@10."""
+    _save(INDEX_KEY, {"at": at, "generation": generation, "rows": number, "recall": recall})
+
+
+def _save(key: str, told: Mapping[str, Any]) -> None:
+    bulk.upsert(SyncState, [{"key": key, "value": json.dumps(told)}], [SyncState.key], [SyncState.value])
 
 
 def write_makes(used: Iterable[Make], at: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from crawler.changes import PicturesLost
+from crawler.store.images import write_lost
 from imaging.layout import Layout
 from runtime.errors import OperatorNeeded, UserMistake
 from search.background import Cut
@@ -20,7 +24,7 @@ from search.catalogue import Catalogue, Vectors
 from search.embedders.table import MODELS
 from search.wiring import Kit, Parts
 from tests.search.deaths import dies_at
-from tests.search.home import DATABASE, copy_of, crawled, embed_home, small_kit
+from tests.search.home import DATABASE, ROOT, copy_of, crawled, embed_home, open_home, small_kit
 from tests.search.small import SMALL, RoomRemover, SmallEmbedder, load_small
 
 STATE = "SELECT COUNT(*), SUM(bg_removed), SUM(embedded), SUM(embed_clip_vitl14) FROM image_status"
@@ -305,3 +309,32 @@ def test_a_sixth_model_catches_up_with_the_rows_that_are_there(home: Path) -> No
 def test_an_unknown_model_is_named_with_those_that_there_are(home: Path) -> None:
     with pytest.raises(UserMistake, match="no model dino"):
         embed_home(home, renew=["dino"])
+
+
+def test_a_picture_on_white_that_is_lost_is_made_again_and_its_vectors_stay(home: Path) -> None:
+    embed_home(home)
+    before = vectors(home)
+    lost = min(pictures_of(home, "imageall_new"))
+    path = Layout(home / "images").background_free.path(lost, "jpeg")
+    body = path.read_bytes()
+    path.unlink()
+    database = open_home(home)
+    write_lost(PicturesLost({}, (lost,)))
+    database.close()
+    assert "1 backgrounds removed, 0 images embedded" in embed_home(home)
+    assert path.read_bytes() == body
+    assert vectors(home) == before
+
+
+def test_status_tells_how_far_the_vectors_are_and_how_well_the_index_answers(home: Path) -> None:
+    embed_home(home, index=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "run.py", "status"],
+        env={"CRAWLER_HOME": str(home), "PATH": "/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    number = number_of_images(home)
+    assert f"of {number} images; {number} are downloaded" in done.stdout
+    assert f"of {number} images; recall@10 of its own rows 1.000 or more" in done.stdout
