@@ -18,8 +18,10 @@ test: .venv/dev
 # The image search; its libraries are large, and the crawler runs without them.
 search: .venv/search
 
+# In two processes: on a Mac, torch and FAISS crash in one.
 test-search: .venv/search .venv/dev
-	$(BIN)/python -m pytest tests/search
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal tests/search --ignore tests/search/models
+	$(BIN)/python -m pytest tests/search/models
 
 lint: .venv/dev
 	$(BIN)/ruff check $(PACKAGES)

@@ -14,6 +14,7 @@ from search.embedders.torchvision_shim import import_torchvision
 from search.embedders.weights import Weights, wrong_weights
 
 import_torchvision()  # transformers imports it with the first model, where it is installed
+transformers.utils.logging.disable_progress_bar()
 
 
 class TransformersNet:

@@ -73,6 +73,7 @@ PURE = (
     "crawler.api.records",
     "imaging.address",
     "imaging.outcomes",
+    "search.ensemble",
 )
 WAITING = {
     "time.time",
@@ -177,10 +178,17 @@ def test_no_lower_layer_of_the_api_knows_the_client(module: str) -> None:
         ("dotenv", {"runtime.settings"}),
         ("orjson", {"crawler.api.transport"}),
         ("signal", {"runtime.stop"}),
+        ("faiss", {"search.index.library"}),
+        ("rembg", {"search.background_rembg"}),
+        ("open_clip", {"search.embedders.open_clip_model"}),
+        ("cryptography", {"search.certificates"}),
     ],
 )
 def test_a_library_is_known_to_one_file_of_a_package(library: str, homes: set[str]) -> None:
-    users = {name for name in MODULES if under(name, "crawler imaging runtime run models")}
+    packages = "crawler imaging runtime run models" + (
+        "" if library == "PIL" else " search"
+    )  # search lives by pictures
+    users = {name for name in MODULES if under(name, packages)}
     assert {name for name in users if any(under(imported, library) for imported in imports(name))} == homes
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.search.checkpoints import Shelf
+    from tests.search.models.checkpoints import Shelf
 
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     """A folder of checkpoints, each made when it is first asked for; gigabytes, so taken away at the end."""
     folder = tmp_path_factory.mktemp("shelf")
-    yield importlib.import_module("tests.search.checkpoints").Shelf(folder)
+    yield importlib.import_module("tests.search.models.checkpoints").Shelf(folder)
     shutil.rmtree(folder)
 
 

@@ -18,7 +18,7 @@ from search.embedders.loading import build_loader
 from search.embedders.table import TABLE
 from search.embedders.weights import Places
 from search.model_commands import models
-from tests.search.checkpoints import Shelf
+from tests.search.models.checkpoints import Shelf
 
 WIDE = 400
 

@@ -23,7 +23,7 @@ from search.embedders.golden import (
 )
 from search.embedders.loading import load_torch
 from search.embedders.parts import unit
-from tests.search.checkpoints import Shelf
+from tests.search.models.checkpoints import Shelf
 
 Told = dict[str, Vectors]
 MAKE = Make("clip_vitb32", "0" * 64, "as ever", "torch")

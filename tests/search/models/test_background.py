@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from runtime.errors import ItemTrouble, OperatorNeeded, UserMistake
 from search.background import Remover, as_jpeg, background_path, build_remover, has_plain_border
-from tests.search.pictures import as_png, photograph
+from tests.search.models.pictures import as_png, photograph
 
 GREY, RED, WHITE = (120, 130, 125), (250, 10, 10), (255, 255, 255)
 SIZE = (400, 300)

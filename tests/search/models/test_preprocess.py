@@ -13,8 +13,8 @@ from PIL import Image
 from runtime.errors import ItemTrouble
 from search.embedders.preprocess import open_picture, prepare, preprocessing_name
 from search.embedders.table import MODELS, TABLE
-from tests.search.checkpoints import open_clip
-from tests.search.pictures import as_png, photograph
+from tests.search.models.checkpoints import open_clip
+from tests.search.models.pictures import as_png, photograph
 
 SIZES = [(300, 220), (219, 640), (224, 224), (257, 333), (61, 47), (1140, 911), (30, 199), (225, 226)]
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}

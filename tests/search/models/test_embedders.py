@@ -28,8 +28,8 @@ from search.embedders.preprocess import prepare
 from search.embedders.table import HALVES, MODELS
 from search.embedders.tokens import load_tokenizer
 from search.embedders.weights import Places
-from tests.search.checkpoints import Shelf, open_clip, save_checkpoint
-from tests.search.pictures import photograph
+from tests.search.models.checkpoints import Shelf, open_clip, save_checkpoint
+from tests.search.models.pictures import photograph
 
 PICTURES = [photograph(300, 220, 1), photograph(200, 333, 2), photograph(640, 480, 3)]
 TEXTS = ["mid century teak sideboard", "lamp", "Fauteuil en rotin &amp; bois – années 60 " + "très " * 90]
