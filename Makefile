@@ -4,7 +4,7 @@ BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging search models sandbox tests bench
 
 .PHONY: demo test test-search search run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
-	bench-verify clean
+	bench-verify bench-search clean
 
 demo: .venv/run
 	$(BIN)/python run.py demo
@@ -44,7 +44,7 @@ torture: .venv/dev
 	TORTURE_KILLS=200 $(BIN)/python -m pytest -n 2 --dist worksteal tests/system/test_kill.py tests/system/test_deaths.py
 
 # All figures in one table; a quarter of an hour, with ARGS=--full several hours.
-bench: .venv/run .venv-bench/ready .venv-bench-engine/ready
+bench: .venv/search .venv/dev .venv-bench/ready .venv-bench-engine/ready .venv-bench-search/ready
 	$(BIN)/python -m bench $(ARGS)
 
 # For example ARGS="--pictures 3000 --rounds 3 --memory"; the peers live in an environment of their own.
@@ -63,6 +63,13 @@ bench-saturation: .venv/run
 bench-engine: .venv/run .venv-bench-engine/ready
 	$(BIN)/python -m bench.engine $(ARGS)
 
+# How fast a million pictures are searched (ARGS="--rows 1000000"), how well pieces are found (FOLDER=pictures by label).
+FOLDER ?=
+bench-search: .venv/search .venv/dev .venv-bench-search/ready
+	$(BIN)/python -m bench.search_quality $(FOLDER)
+	$(BIN)/python -m bench.fusion
+	$(BIN)/python -m bench.search_speed --peers .venv-bench-search/bin/python $(ARGS)
+
 # For example ARGS="--listings 1000000 --folder /tmp/size --explain".
 bench-size: .venv/run
 	$(BIN)/python -m bench.size $(ARGS)
@@ -72,7 +79,7 @@ bench-verify: .venv/run
 	$(BIN)/python -m bench.verify_pictures --pictures $(PICTURES)
 
 clean:
-	rm -rf .venv .venv-bench .venv-bench-engine demo
+	rm -rf .venv .venv-bench .venv-bench-engine .venv-bench-search demo
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -94,6 +101,11 @@ clean:
 .venv-bench/ready: bench/requirements-pictures.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements-pictures.txt
+	@touch $@
+
+.venv-bench-search/ready: bench/requirements-search.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-bench-search
+	.venv-bench-search/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements-search.txt
 	@touch $@
 
 .venv-bench-engine/ready: bench/requirements-engine.txt | .venv/bin/python

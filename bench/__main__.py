@@ -16,6 +16,7 @@ from rich.console import Console
 from bench import figures
 from bench.contestants import ROOT
 
+PEERS = ["--peers", str(ROOT / ".venv-bench-search" / "bin" / "python")]
 QUICK = {
     "calls": ["--listings", "10000", "--cycles", "3"],
     "saturation": ["--seconds", "60"],
@@ -23,6 +24,9 @@ QUICK = {
     "size": ["--listings", "100000", "--steps", "600"],
     "pictures": ["--pictures", "1000", "--rounds", "1"],
     "verify_pictures": ["--pictures", "50000"],
+    "search_quality": ["--listings", "120", "--queries", "150"],
+    "fusion": [],
+    "search_speed": ["--rows", "100000", *PEERS],
 }
 FULL = {
     "calls": ["--listings", "10000", "100000", "600000", "--cycles", "3"],
@@ -31,6 +35,9 @@ FULL = {
     "size": ["--listings", "1000000"],
     "pictures": ["--pictures", "3000", "--rounds", "3", "--memory"],
     "verify_pictures": ["--pictures", "1000000"],
+    "search_quality": [],
+    "fusion": [],
+    "search_speed": ["--rows", "1000000", *PEERS],
 }
 
 

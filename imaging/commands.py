@@ -68,7 +68,7 @@ def beside(settings: Settings, console: Console, database: Database, crawl_stop:
 
 def files(settings: Settings) -> PictureFiles:
     """Return the pictures' bytes for whoever makes something of them."""
-    return PictureFiles(Layout(Home(settings.crawler_home).images))
+    return PictureFiles(Layout(Home(settings.crawler_home).images), settings.min_free_gb)
 
 
 def file_checks(settings: Settings) -> FileChecks:

@@ -10,10 +10,12 @@ import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from imaging.disk import settle
+from imaging.disk import Disk, settle
 from imaging.layout import Layout, Store
 from imaging.shards import NoIndex, NoShard, PictureTrouble, ShardReader
 from imaging.store.auditing import Row, done_again
+from imaging.store.queue import any_embedded
+from runtime.errors import OperatorNeeded
 from runtime.files import trouble_in_words
 
 log = logging.getLogger(__name__)
@@ -22,10 +24,10 @@ log = logging.getLogger(__name__)
 class PictureFiles:
     """Reads and stores pictures of one home; the database is open and bound."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, min_free_gb: float) -> None:
         self._layout = layout
         self._reader = ShardReader(layout.shards)
-        self._prepared = False
+        self._disk = Disk(layout.background_free, min_free_gb, any_embedded)
 
     def read_downloaded(self, image_ids: Collection[int]) -> dict[int, bytes]:
         """Return the bytes of these pictures as they came, by image_id."""
@@ -46,15 +48,14 @@ class PictureFiles:
 
     def store_background_free(self, bodies: Mapping[int, bytes]) -> None:
         """Store these JPEGs under their image_ids, whole and on the disk when this returns; OperatorNeeded."""
-        store = self._layout.background_free
+        store, trouble = self._layout.background_free, self._disk.trouble()
+        if trouble:
+            raise OperatorNeeded(f"{trouble}.", advice="Mend this, then start again; nothing is lost.")
         try:
-            if not self._prepared:
-                store.prepare()
-                self._prepared = True
             paths = [self._keep(store, image_id, body) for image_id, body in bodies.items()]
             settle(store.root, paths)
         except OSError as error:
-            self._prepared = False
+            self._disk.unusable()
             raise trouble_in_words(error, store.root) from error
 
     def _keep(self, store: Store, image_id: int, body: bytes) -> Path:

@@ -75,6 +75,7 @@ def embed(
             store.forget(name)
         standing = Standing()
         if any(rows.count_waiting()) or store.behind():
+            log.info("This machine: %s.", kit.machine)
             standing = _run(parts, kit, store, pictures, database, stage_stops)
         stage_stops.obeyed()
         words = report.closing_words(standing, rows.count_waiting(), parts.stop.reason)
@@ -96,7 +97,8 @@ def _run(
     store.settle_makes(makes)
     make_ids = {name: make.id for name, make in makes.items()}
     changing = partial(transaction, database, parts.stop)
-    stages = (EmbedStage(pictures, store, make_ids, changing), CutStage(pictures, changing))
+    cutting = CutStage(pictures, changing)
+    stages = (EmbedStage(pictures, store, make_ids, changing), cutting)
     gate = Gate(load_references(parts.home.embeddings, kit.models, makes, kit.reference), make_ids)
     leaving = threading.Event()
 
@@ -126,6 +128,7 @@ def _run(
             pass
         finally:
             crew.close()
+    run.standing.kept = cutting.kept
     return run.standing
 
 

@@ -38,9 +38,13 @@ class Flight:
 
 @dataclass(slots=True)
 class Standing:
-    """How far the run is: pictures done by stage, and what happened on the way."""
+    """How far the run is: pictures done by stage, and what happened on the way.
+
+    `kept` are those done that still have their background: without it nothing would have been left.
+    """
 
     done: dict[str, int] = field(default_factory=dict)
+    kept: int = 0
     given_up: int = 0
     dropped: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -148,6 +152,9 @@ class Embedding:
         flight = self._flights.pop(result.task_id, None)
         if flight is None:
             self.standing.dropped += 1
+            return
+        if result.worker in self._gate.refused:
+            self._again.append(flight.plan)
             return
         if isinstance(result, Failure):
             self._split(flight.plan, result)

@@ -52,6 +52,7 @@ def embed_worker(settings: Settings, console: Console, address: str, build: Call
         parts.stop.clear_old_files()
         with parts.stop.signals(), TemporaryDirectory(prefix="embed-worker-") as scratch:
             kit = build(parts)
+            log.info("This machine: %s.", kit.machine)
             name = f"{platform.node()}-{os.getpid()}"
             bench = Workbench(name, kit.models, kit.load, kit.load_remover, parts.clock, parts.stop.raise_if_requested)
             security = load_security(parts.home.embeddings / FOLDER)

@@ -34,7 +34,7 @@ def index(settings: Settings, console: Console, anew: bool, models: Catalogue | 
         built = build_generation(
             parts.home.embeddings,
             sources,
-            load_ids(number),
+            load_ids(0, number),
             lambda words: console.print(words, highlight=False, soft_wrap=True),
             parts.stop.raise_if_requested,
             anew=anew,
@@ -56,7 +56,9 @@ def load_sources(parts: Parts, models: Catalogue) -> dict[str, Source]:
     }
 
 
-def load_ids(number: int) -> Rows:
-    """Return listing_id and image_id of the first rows, an array of two columns."""
-    query = VectorRow.select(VectorRow.listing_id, VectorRow.image_id).where(VectorRow.row < number)
+def load_ids(first: int, end: int) -> Rows:
+    """Return listing_id and image_id of the rows from `first` to before `end`, an array of two columns."""
+    query = VectorRow.select(VectorRow.listing_id, VectorRow.image_id).where(
+        VectorRow.row >= first, VectorRow.row < end
+    )
     return np.array(bulk.raw(query.order_by(VectorRow.row)), np.int64).reshape(-1, 2)

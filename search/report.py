@@ -31,6 +31,10 @@ def closing_words(standing: Standing, waiting: tuple[int, int], stopped_by: str)
     """Return what `embed` says at its end."""
     to_cut, to_embed = waiting
     words = [f"{standing.done.get(CUT, 0):,} backgrounds removed, {standing.done.get(EMBED, 0):,} images embedded."]
+    if standing.kept:
+        words.append(
+            f"{standing.kept:,} of them are as they were: without the background nothing would have been left."
+        )
     if standing.given_up:
         words.append(f"{standing.given_up:,} were given up; the log names them.")
     for worker, why in standing.refused.items():

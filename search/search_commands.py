@@ -65,8 +65,8 @@ def build_finder(parts: Parts, build: Callable[[Parts], Kit] = build_kit) -> Fin
     """Return what answers queries from the indexes in force; the database is open."""
     sources = load_sources(parts, build(parts).models if build is not build_kit else chosen_models(parts.settings))
     generation = open_generation(parts.home.embeddings, sources)
-    ids = load_ids(max((source.rows for source in sources.values()), default=0))
-    served = Served(generation, sources, ids[len(generation.ids) :])
+    newer = load_ids(len(generation.ids), max((source.rows for source in sources.values()), default=0))
+    served = Served(generation, sources, newer)
     return Finder(served, sources, partial(encode_apart, parts.settings, build=build))
 
 

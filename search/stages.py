@@ -21,7 +21,7 @@ from search.pictures import PictureFiles
 from search.store import rows
 from search.store.rows import START, Place
 from search.store.vector_store import VectorStore
-from search.tasks import CutResult, CutTask, EmbedResult, EmbedTask, Key, Result, Task, task_id
+from search.tasks import KEPT, CutResult, CutTask, EmbedResult, EmbedTask, Key, Result, Task, task_id
 
 CUT, EMBED = "cut", "embed"
 FAILED = "failed"
@@ -71,13 +71,14 @@ class Stage(Protocol):
 
 
 class CutStage:
-    """Removes backgrounds."""
+    """Removes backgrounds; `kept` counts pictures that stayed as they were, since nothing would have been left."""
 
     name = CUT
 
     def __init__(self, files: PictureFiles, transaction: Callable[[], AbstractContextManager[None]]) -> None:
         self._files, self._transaction = files, transaction
         self._place: Place = START
+        self.kept = 0
 
     def plan(self, size: int) -> Plan | None:
         """Return the next pictures; listings that share one have it done once."""
@@ -103,6 +104,7 @@ class CutStage:
         with self._transaction():
             outcomes = {image_id: why for image_id, why in result.outcomes.items() if image_id in wanted}
             rows.write_cuts(outcomes, bodies.keys())
+        self.kept += sum(outcome == KEPT for outcome in outcomes.values())
         return len(bodies)
 
     def rewind(self) -> None:

@@ -37,7 +37,7 @@ class Kit:
     """What embeds: the table of models, how one is loaded, how backgrounds are removed.
 
     `reference` loads a model the way that nobody doubts: on the processor, in full precision. `index_command` builds
-    the indexes in a process of its own.
+    the indexes in a process of its own; `machine` says what this machine can do.
     """
 
     models: Catalogue
@@ -45,6 +45,7 @@ class Kit:
     reference: Loader
     load_remover: Callable[[], Remover]
     index_command: Sequence[str]
+    machine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def build_kit(parts: Parts) -> Kit:
         build_loader(places, back_end, "cpu", machine=machine, precision=FULL),
         partial(build_remover, parts.settings.background_model, places.models_folder),
         (sys.executable, str(RUN), "index"),
+        machine.words(),
     )
 
 

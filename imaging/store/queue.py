@@ -11,7 +11,7 @@ from peewee import SQL, Field, fn
 
 from imaging.check import Picture
 from imaging.outcomes import DONE, OUTCOMES, pause_seconds
-from models import ImageStatus, SyncState
+from models import ImageStatus, SyncState, VectorRow
 from models.collected import QUEUED
 from runtime import bulk
 
@@ -138,6 +138,11 @@ def any_loose() -> bool:
         ImageStatus.download_done == 1, ImageStatus.raw_shard.is_null()
     )
     return bool(bulk.first_column(query.limit(1)))
+
+
+def any_embedded() -> bool:
+    """Return whether pictures were embedded, and so have had a file without their background."""
+    return bool(VectorRow.select(VectorRow.row).limit(1).exists())
 
 
 def save_progress(at: str, per_second: float, held: str) -> None:

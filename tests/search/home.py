@@ -69,7 +69,7 @@ def _link_or_copy(source: str, target: str) -> None:
 def small_kit(_: Parts) -> Kit:
     """Return the five small embedders, with a command that indexes with their table."""
     command = (sys.executable, "-m", "tests.search.small_index")
-    return Kit(SMALL, load_small, load_small, RoomRemover, command)
+    return Kit(SMALL, load_small, load_small, RoomRemover, command, "a small one")
 
 
 def embed_home(
@@ -84,7 +84,7 @@ def embed_home(
         return replace(build(parts), index_command=command)
 
     console = Console(file=out, width=200)
-    embed(settings, console, PictureFiles(Layout(Home(home).images)), renew, kit)
+    embed(settings, console, PictureFiles(Layout(Home(home).images), 0.0), renew, kit)
     return out.getvalue()
 
 

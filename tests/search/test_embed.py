@@ -117,7 +117,7 @@ def test_a_picture_with_nothing_left_is_kept_as_it_was_and_says_so(home: Path) -
     path = Layout(home / "images").downloaded.path(kept, "jpeg")
     path.unlink()
     Image.new("RGB", (300, 200), (200, 190, 180)).save(path, "JPEG")
-    embed_home(home)
+    assert "1 of them are as they were" in embed_home(home)
     assert ask(home, f"SELECT DISTINCT bg_removed, bg_outcome FROM image_status WHERE image_id = {kept}") == [
         (1, "kept")
     ]
@@ -140,6 +140,15 @@ def test_a_disk_that_is_away_is_said_and_nothing_is_given_up(home: Path) -> None
     with pytest.raises(OperatorNeeded, match="is their disk mounted"):
         embed_home(home)
     assert ask(home, "SELECT COUNT(*) FROM image_status WHERE bg_outcome IS NOT NULL") == [(0,)]
+
+
+def test_a_disk_of_pictures_on_white_that_is_away_is_not_begun_anew(home: Path) -> None:
+    embed_home(home)
+    change(home, "UPDATE image_status SET bg_removed = 0, bg_outcome = NULL, embedded = 0")
+    (home / "images/imageall_new").rename(home / "images/elsewhere")
+    with pytest.raises(OperatorNeeded, match="is its disk mounted"):
+        embed_home(home)
+    assert not (home / "images/imageall_new").exists()
 
 
 @dataclass

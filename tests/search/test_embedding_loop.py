@@ -11,6 +11,7 @@ import pytest
 
 from imaging.files import PictureFiles
 from imaging.layout import Layout
+from models import VectorBatch
 from runtime.database import transaction
 from runtime.errors import OperatorNeeded
 from runtime.settings import Home
@@ -41,6 +42,7 @@ class PlayedCrew:
         self.names = list(names)
         self.begun: list[tuple[str, Task]] = []
         self.closed = False
+        self.ahead = 1
         self._clock, self._twist = clock, twist
         self._waiting: list[tuple[str, Task]] = []
         self._benches = {
@@ -51,7 +53,7 @@ class PlayedCrew:
         return tuple(self.names)
 
     def has_room(self, worker: str) -> bool:
-        return sum(name == worker for name, _ in self._waiting) < 1
+        return sum(name == worker for name, _ in self._waiting) < self.ahead
 
     def begin(self, worker: str, task: Task) -> None:
         self.begun.append((worker, task))
@@ -83,7 +85,7 @@ class Loop:
         embeddings = Home(home).embeddings
         self.store = VectorStore(embeddings / "store", SMALL, changing, lambda: AT)
         self.store.settle_makes(MAKES)
-        pictures = PictureFiles(Layout(Home(home).images))
+        pictures = PictureFiles(Layout(Home(home).images), 0.0)
         stages = (EmbedStage(pictures, self.store, IDS, changing), CutStage(pictures, changing))
         self.gate = Gate(load_references(embeddings, SMALL, MAKES, load_small), IDS)
         self.crew = PlayedCrew(self.clock, names, twist)
@@ -181,6 +183,24 @@ def test_a_worker_that_brings_no_numbers_is_refused_and_another_does_it(home: Pa
     assert set(standing.refused) == {"two"}
     assert "no numbers" in standing.refused["two"]
     assert loop.all_are_stored()
+
+
+def test_what_a_refused_worker_had_besides_is_not_taken_either(home: Path) -> None:
+    brought: list[str] = []
+
+    def twist(worker: str, task: Task, result: Result) -> Sequence[Result]:
+        if worker == "two" and isinstance(result, EmbedResult):
+            brought.append(task.task_id)
+            if len(brought) == 1:
+                result.vectors["dinov2_base"][:] = np.nan
+        return (result,)
+
+    loop = Loop(home, ("two", "one"), twist)
+    loop.crew.ahead = 2
+    loop.pace.ran_short("two", "embed", 2)
+    loop.run()
+    assert loop.all_are_stored()
+    assert VectorBatch.select().where(VectorBatch.worker == "two").count() == 0
 
 
 def test_where_the_only_worker_is_refused_the_run_ends_with_why(home: Path) -> None:

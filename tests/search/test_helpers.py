@@ -63,7 +63,7 @@ class Network:
         def kit(parts: Parts) -> Kit:
             return replace(small_kit(parts), index_command=("true",), **changes)
 
-        embed(settings, Console(file=out, width=300), PictureFiles(Layout(Home(self.home).images)), (), kit)
+        embed(settings, Console(file=out, width=300), PictureFiles(Layout(Home(self.home).images), 0.0), (), kit)
         return out.getvalue()
 
     def batches(self) -> dict[str, int]:

@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     parts = build_parts(load_settings(Path(home), {}), Console(quiet=True))
     sources = load_sources(parts, SMALL)
     number = sources["dinov2_base"].rows
-    served = Served(open_generation(parts.home.embeddings, sources), sources, load_ids(number)[number:])
+    served = Served(open_generation(parts.home.embeddings, sources), sources, load_ids(number, number))
     yield Place(served, pick_queries(served, QUERIES))
     served.close()
     database.close()

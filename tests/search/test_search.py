@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def test_a_home_without_indexes_says_how_to_build_them(tmp_path: Path) -> None:
 def other_weights(parts: Parts) -> Kit:
     """Return a kit of which one model has other weights than the stored vectors."""
     kit = small_kit(parts)
-    return Kit(kit.models, load_other, load_other, kit.load_remover, kit.index_command)
+    return replace(kit, load=load_other, reference=load_other)
 
 
 def load_other(name: str) -> SmallEmbedder:

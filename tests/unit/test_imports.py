@@ -50,6 +50,20 @@ INSIDE = {
     "imaging.shards": "imaging.check imaging.layout",
     "imaging.store": "imaging.store imaging.check imaging.outcomes imaging.shards",
     "imaging.disk": "imaging.layout",
+    "search.catalogue": "",
+    "search.ensemble": "",
+    "search.pace": "",
+    "search.handshake": "",
+    "search.query": "",
+    "search.filters": "",
+    "search.store": "search.store search.catalogue search.tasks",
+    "search.tasks": "search.catalogue search.store.vectors",
+    "search.index": "search.index search.catalogue search.store.vectors",
+    "search.scoring": "search.ensemble search.index search.catalogue",
+    "search.embedders": "search.embedders search.catalogue",
+    "search.background": "search.embedders.preprocess",
+    "search.stages": "search.catalogue search.pictures search.store search.tasks",
+    "search.embedding": "search.crew search.gate search.pace search.stages search.store.checks search.tasks",
     "imaging.worker": "imaging.address imaging.check imaging.fetch imaging.layout imaging.store.queue",
 }
 NEVER_BY_STATES = (
@@ -74,6 +88,7 @@ PURE = (
     "imaging.address",
     "imaging.outcomes",
     "search.ensemble",
+    "search.pace",
 )
 WAITING = {
     "time.time",
