@@ -112,9 +112,9 @@ def build_calling(
     if slots is None:
         folders = (platformdirs.user_state_path(APP), parts.home.data)
         slots = SlotFile.for_key(folders, settings.etsy_api_url, settings.key_header)
-    if wire is None:
-        wire = HttpWire(settings.etsy_api_url, settings.key_header, APP, clock)
     limiter = Limiter(clock, stop, RateFile(parts.files), slots)
+    if wire is None:
+        wire = HttpWire(settings.etsy_api_url, settings.key_header, APP, clock, limiter.leaves)
     ledger = Ledger(clock, load_quota(), usage.by_minute(clock.now() - 2 * DAY_SECONDS))
     transport = Transport(wire, limiter, ledger, clock, stop)
     client = Client(Lookahead(transport, stop, workers), transport)

@@ -115,6 +115,7 @@ class Limiter:
         self._latencies: deque[float] = deque(maxlen=REMEMBERED)
         self._lock = threading.Lock()
         self._turn = threading.Lock()
+        self._own = threading.local()
 
     def wait_for_turn(self) -> float:
         """Wait until a call may go and return the moment it is sent; raises Stopped when asked to stop."""
@@ -123,12 +124,13 @@ class Limiter:
             while True:
                 now, at = self._take()
                 if at <= now:
+                    self._own.sent = now
                     return now
                 self._stop.pause(at - now)
 
-    def leaves(self, sent: float) -> None:
-        """Note that the call whose turn came then is sent only now: it has not arrived before, either."""
-        now = self._clock.monotonic()
+    def leaves(self) -> None:
+        """Note that this thread's call, whose turn came a while ago, is sent only now: it has not arrived before."""
+        now, sent = self._clock.monotonic(), float(self._own.sent)
         if now - sent > LATE_SECONDS:
             self._settle(sent, now + SPARE)
 

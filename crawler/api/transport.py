@@ -123,7 +123,7 @@ class Transport:
         """Return one call's answer, sent as soon as the limits allow."""
         sent = self._limiter.wait_for_turn()
         self._ledger.open_call(request.endpoint)  # counted only once nothing can keep it from being sent
-        self._limiter.leaves(sent)
+        self._limiter.leaves()
         try:
             answer = self._wire.get(request.path, dict(request.query))
         except WireError as error:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from runtime.clock import Clock
@@ -39,14 +41,40 @@ class Wire(Protocol):
         """Return the answer to GET `path`; WireError where none came whole."""
 
 
+def telling_pools(leaves: Callable[[], None]) -> dict[str, type[HTTPConnectionPool]]:
+    """Return urllib3's pools, by scheme, of connections that call `leaves` when a request was sent."""
+
+    class Telling(HTTPConnection):
+        def endheaders(self, *told: Any, **more: Any) -> None:
+            super().endheaders(*told, **more)
+            leaves()
+
+    class TellingSecurely(HTTPSConnection):
+        def endheaders(self, *told: Any, **more: Any) -> None:
+            super().endheaders(*told, **more)
+            leaves()
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Telling
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = TellingSecurely
+
+    return {"http": Pool, "https": SecurePool}
+
+
 class HttpWire:
     """Keep-alive HTTP with one `requests` session a thread; the key goes to this one address only.
 
-    Redirects are not followed, proxies and netrc of the environment are not used: the key is in a header.
+    Redirects are not followed, proxies and netrc of the environment are not used: the key is in a header. `leaves` is
+    called, in the calling thread, each time a request is on its way: a connection may have had to be opened first.
     """
 
-    def __init__(self, base_url: str, key_header: str, user_agent: str, clock: Clock) -> None:
+    def __init__(
+        self, base_url: str, key_header: str, user_agent: str, clock: Clock, leaves: Callable[[], None]
+    ) -> None:
         self._base_url = base_url
+        self._leaves = leaves
         self._headers = {"x-api-key": key_header, "User-Agent": user_agent, "Accept": "application/json"}
         self._clock = clock
         self._local = threading.local()
@@ -76,7 +104,9 @@ class HttpWire:
             session.trust_env = False
             session.headers.update(self._headers)
             for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+                adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+                adapter.poolmanager.pool_classes_by_scheme = telling_pools(self._leaves)
+                session.mount(scheme, adapter)
             self._local.session = session
         return session
 

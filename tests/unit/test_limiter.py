@@ -128,7 +128,7 @@ def test_a_call_that_leaves_late_keeps_the_sixth_away() -> None:
     line = Line(clock, SlotFile(None), lambda: 5.0, Random(16))
     turns = [line.limiter.wait_for_turn()]
     clock.advance(0.05)
-    line.limiter.leaves(turns[0])
+    line.limiter.leaves()
     turns += [line.limiter.wait_for_turn() for _ in range(5)]
     assert turns[5] >= turns[0] + 1.05
 
