@@ -35,10 +35,16 @@ URL = f"sqlite:///{DATABASE}"
 def crawled(listings: int = LISTINGS) -> Path:
     """Return a home with so many listings and all their pictures; made once a process, not to be changed."""
     home = Path(mkdtemp(prefix="search-home-"))
-    settings = SandboxSettings(
+    fill(home, listings)
+    return home
+
+
+def fill(home: Path, listings: int = LISTINGS, database_url: str = URL) -> None:
+    """Crawl a market of so many listings into the home and download all of their pictures."""
+    market = SandboxSettings(
         listings=listings, shops=8, wanted_share=1.0, seed=5, dead_pictures=0.0, odd_formats=0.0, reviews_per_shop=0.0
     )
-    rig = Rig(home, Sandbox(settings))
+    rig = Rig(home, Sandbox(market), DATABASE_URL=database_url)
     rig.run_until("VERIFY")
     store = Layout(Home(home).images).downloaded
     Home(home).images.mkdir(exist_ok=True)
@@ -50,7 +56,6 @@ def crawled(listings: int = LISTINGS) -> Path:
         file.write_bytes(rig.sandbox.picture(path).body)
     ImageStatus.update(download_done=1, format="jpeg", outcome="done").execute()
     rig.close()
-    return home
 
 
 def copy_of(home: Path, to: Path) -> Path:
@@ -73,10 +78,14 @@ def small_kit(_: Parts) -> Kit:
 
 
 def embed_home(
-    home: Path, build: Callable[[Parts], Kit] = small_kit, renew: Sequence[str] = (), index: bool = False
+    home: Path,
+    build: Callable[[Parts], Kit] = small_kit,
+    renew: Sequence[str] = (),
+    index: bool = False,
+    **settings: str,
 ) -> str:
     """Run `embed` on the home in this process and return what it printed."""
-    settings = load_settings(home, {"ETSY_API_KEY": KEY})
+    told = load_settings(home, {"ETSY_API_KEY": KEY, **settings})
     out = io.StringIO()
     command = (sys.executable, "-m", "tests.search.small_index", str(home)) if index else ("true",)
 
@@ -84,7 +93,7 @@ def embed_home(
         return replace(build(parts), index_command=command)
 
     console = Console(file=out, width=200)
-    embed(settings, console, PictureFiles(Layout(Home(home).images), 0.0), renew, kit)
+    embed(told, console, PictureFiles(Layout(Home(home).images), 0.0), renew, kit)
     return out.getvalue()
 
 
