@@ -32,6 +32,7 @@ QUICK_SECONDS = 0.25  # answers that usually take less than this bound their cal
 REMEMBERED = 9
 STEADY_SECONDS = 0.05  # slow answers that differ less than this are the server's usual time, what is over is a stall
 STEP_SECONDS, WIDEST_SECONDS = 0.005, 0.1  # spacing grows by a step with each 429 of the second
+LATENESS_REMEMBERED, USUAL_LATENESS_SECONDS, MOST_UNSTEADY_SECONDS = 100, 0.002, 0.05
 NARROWER_SECONDS = 0.00001  # and shrinks with each answer: a step is worn off after 500
 log = logging.getLogger(__name__)
 
@@ -116,16 +117,21 @@ class Limiter:
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._own = threading.local()
+        self._lateness: deque[float] = deque([0.0], maxlen=LATENESS_REMEMBERED)
 
     def wait_for_turn(self) -> float:
         """Wait until a call may go and return the moment it is sent; raises Stopped when asked to stop."""
         # One at a time waits for its moment, and looks again when it has come: nobody holds one that a 429 put off.
+        waited_for: float | None = None
         with self._turn:
             while True:
                 now, at = self._take()
                 if at <= now:
                     self._own.sent = now
+                    if waited_for is not None:
+                        self._lateness.append(now - waited_for)
                     return now
+                waited_for = at
                 self._stop.pause(at - now)
 
     def leaves(self) -> None:
@@ -182,10 +188,14 @@ class Limiter:
         slots.not_before = slots.not_before if slots.not_before < now + 86_400 else 0.0
         at = slots.not_before
         if slots.calls:
-            at = max(at, slots.calls[-1][0] + (window + SPARE) / in_window + self._widened)
+            at = max(at, slots.calls[-1][0] + (window + SPARE + self._unsteadiness()) / in_window + self._widened)
         if len(slots.calls) == in_window:
             at = max(at, slots.calls[0][1] + window + 0.001)
         return at
+
+    def _unsteadiness(self) -> float:
+        """Return by how much this machine, being busy, wakes up too late: what is sent may be held up as long again."""
+        return min(max(0.0, max(self._lateness) - USUAL_LATENESS_SECONDS), MOST_UNSTEADY_SECONDS)
 
     def _settle(self, sent: float, latest: float) -> None:
         def settle(slots: Slots) -> bool:

@@ -47,4 +47,4 @@ def test_wherever_a_crawl_dies_the_end_is_the_same() -> None:
 
 def test_a_crawl_that_saves_its_position_after_its_rows_is_found_out() -> None:
     told = kill("crawl", "--plant", "position", "--skip", "400", "--limit", "200")
-    assert any(words.startswith("after a commit") for words in told["failed"])
+    assert any("has too much" in words for words in told["failed"])  # the step was done twice

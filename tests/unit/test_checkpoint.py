@@ -173,6 +173,8 @@ SOUND: dict[str, Any] = {
     "audit": {"finished_at": AT, "in_sync": True, "gaps": {}},
     "pictures": {"at": AT, "per_second": 2.5, "held": ""},
     "breaks": {"967": [0.0, 99.97]},
+    "embedding": {"at": AT, "per_second": 0.5, "workers": {"here": 0.5}, "models": {"clip_vitb32": 11.0}},
+    "vector_index": {"at": AT, "generation": 3, "rows": 100, "recall": {"clip_vitb32": 0.995}},
 }
 ODD_TEXTS = ("", "{", "null", "[]", "{}", "NaN", '"x"', "-1", "1" * 30, "[" * 100_000)
 

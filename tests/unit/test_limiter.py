@@ -133,6 +133,28 @@ def test_a_call_that_leaves_late_keeps_the_sixth_away() -> None:
     assert turns[5] >= turns[0] + 1.05
 
 
+class Oversleeping(VirtualClock):
+    """A clock on a busy machine: the next wait ends too late."""
+
+    late_seconds = 0.0
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        late, self.late_seconds = self.late_seconds, 0.0
+        return super().wait(event, seconds + late)
+
+
+def test_where_waking_up_comes_late_calls_keep_a_wider_distance_for_a_while() -> None:
+    clock = Oversleeping()
+    line = Line(clock, SlotFile(None), lambda: 5.0, Random(17))
+    steady = [line.limiter.wait_for_turn() for _ in range(10)]
+    clock.late_seconds = 0.03
+    line.limiter.wait_for_turn()
+    after = [line.limiter.wait_for_turn() for _ in range(300)]
+    assert max(b - a for a, b in zip(steady, steady[5:], strict=False)) < 1.02
+    assert all(b - a > 1.035 for a, b in zip(after[:90], after[5:90], strict=False))
+    assert all(b - a < 1.02 for a, b in zip(after[150:], after[155:], strict=False))
+
+
 class ToldWhileWaiting(VirtualClock):
     """A clock on which something happens in the middle of the next wait."""
 
