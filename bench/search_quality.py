@@ -25,7 +25,7 @@ from rich.table import Table
 
 from bench import figures
 from bench.figures import Figure
-from runtime.errors import CrawlError, ItemTrouble
+from runtime.errors import CrawlError, ItemTrouble, UserMistake
 from runtime.settings import Home, load_settings
 from search import ensemble
 from search.catalogue import Catalogue, Loader, Vectors
@@ -56,14 +56,17 @@ class Labelled:
 
 
 def labelled_folder(folder: Path) -> list[Labelled]:
-    """Return the pictures of each sub-folder; all pictures of one show the same."""
-    labels = sorted(path for path in folder.iterdir() if path.is_dir())
-    return [
+    """Return the pictures of each sub-folder; all pictures of one show the same. UserMistake where there are none."""
+    labels = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    found = [
         Labelled(path, number)
         for number, label in enumerate(labels, 1)
         for path in sorted(label.iterdir())
         if path.suffix.lower() in ENDINGS
     ]
+    if not found:
+        raise UserMistake(f"{folder} holds no pictures.", advice="Name a folder with one sub-folder a label.")
+    return found
 
 
 def drawn_pictures(listings: int) -> list[Labelled]:
@@ -135,14 +138,14 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         models, load, remove, pictures = _chosen(given)
+        with (
+            tempfile.TemporaryDirectory(prefix="bench-quality-") as name,
+            served(Path(name), models, load, remove, pictures) as place,
+        ):
+            found = compare(place, list(models), given.queries)
     except CrawlError as error:
         print(error.words(), file=sys.stderr)
         return 2
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-quality-") as name,
-        served(Path(name), models, load, remove, pictures) as place,
-    ):
-        found = compare(place, list(models), given.queries)
     console = Console(width=160, highlight=False)
     queries = found[TOGETHER].queries
     console.print(table(f"{len(pictures):,} pictures, {queries:,} queries", found))

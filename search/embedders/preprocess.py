@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from runtime.errors import ItemTrouble
 from search.catalogue import Preprocessing
@@ -37,6 +37,8 @@ def open_picture(body: bytes) -> Image.Image:
             return on_white(ImageOps.exif_transpose(image))
     except (ItemTrouble, MemoryError):
         raise
+    except UnidentifiedImageError as error:
+        raise ItemTrouble("This is no picture that can be read.") from error
     except Exception as error:
         # Pillow's decoders let errors of many kinds out for broken files.
         raise ItemTrouble(f"This is no picture that can be read ({error or type(error).__name__}).") from error

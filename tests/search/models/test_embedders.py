@@ -33,7 +33,7 @@ from tests.search.models.pictures import photograph
 
 PICTURES = [photograph(300, 220, 1), photograph(200, 333, 2), photograph(640, 480, 3)]
 TEXTS = ["mid century teak sideboard", "lamp", "Fauteuil en rotin &amp; bois – années 60 " + "très " * 90]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FULL = ("cpu", "fp32")
 SHIPSHAPE = Machine("a test's", 64 * 2**30, {"torch": "2.13.0", "transformers": "5.23.0", "open_clip_torch": "3.3.0"})
 INTEL_MAC = Machine("an Intel Mac", 16 * 2**30, {"torch": "2.2.2", "onnxruntime": "1.23.2"})
