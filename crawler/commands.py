@@ -23,7 +23,6 @@ from crawler.store import usage, writer
 from crawler.survey import forecast, stand, survey
 from crawler.watch import Companion
 from crawler.wiring import (
-    KILL_NAMES,
     Parts,
     build_calling,
     build_engine,
@@ -41,7 +40,7 @@ from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.work import DOWNLOADS, EMBED, WORKS
+from runtime.work import DOWNLOADS, EMBED, STOP_NAMES, WORKS
 
 LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
@@ -226,7 +225,7 @@ def _at_work(parts: Parts) -> Iterator[None]:
 
 def _meant_for_others(parts: Parts) -> Collection[str]:
     """Return the KILL files that work on pictures has yet to see: who is at work last removes them."""
-    return KILL_NAMES if any(is_running(parts.home.lock_of(work)) for work in WORKS) else ()
+    return STOP_NAMES if any(is_running(parts.home.lock_of(work)) for work in WORKS) else ()
 
 
 def _dump_while_running(parts: Parts) -> None:

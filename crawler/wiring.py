@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 import platformdirs
@@ -29,37 +28,25 @@ from crawler.plan_files import PlanFiles, RateFile
 from crawler.store import state, usage
 from crawler.watch import Companion, Watch
 from models import CRAWLER_MODELS, MIGRATIONS
-from runtime.clock import DAY_SECONDS, Clock, SystemClock
-from runtime.database import database_path, open_database, open_read_only, transaction
+from runtime import parts as common
+from runtime.clock import DAY_SECONDS
+from runtime.database import transaction
 from runtime.findings import FileChecks
 from runtime.progress import Progress
-from runtime.settings import Home, Settings
-from runtime.stop import Stop
+from runtime.settings import Settings
+from runtime.work import STOP_NAMES
 
 APP = "furniture-crawler"
-KILL_NAMES = ("KILL", "KILL_SD")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(common.Parts):
     """What the commands need of a crawl."""
-
-    settings: Settings
-    home: Home
-    clock: Clock
-    stop: Stop
-    console: Console
 
     @property
     def freshness(self) -> Freshness:
         """How old rows may grow, by the settings."""
         return Freshness(self.settings.dynamic_max_age_days, self.settings.cycle_days)
-
-    @property
-    def database_path(self) -> Path | None:
-        """The SQLite file, None where the database is a server's."""
-        return database_path(self.settings.database_url.get_secret_value(), self.home.root)
 
     @property
     def files(self) -> PlanFiles:
@@ -69,15 +56,12 @@ class Parts:
 
 def build_parts(settings: Settings, console: Console) -> Parts:
     """Return the parts that need neither network nor database."""
-    clock, home = SystemClock(), Home(settings.crawler_home)
-    return Parts(settings, home, clock, Stop(clock, home.kill_files(*KILL_NAMES)), console)
+    return Parts.build(settings, console, STOP_NAMES)
 
 
 def open_for_writing(parts: Parts) -> Database:
     """Open the database and bring it up to date; from now on the work ends where the file is gone."""
-    url, root = parts.settings.database_url.get_secret_value(), parts.home.root
-    database = open_database(url, root, CRAWLER_MODELS, MIGRATIONS, parts.stop)
-    parts.stop.need(*(path for path in (parts.home.data, parts.database_path) if path is not None))
+    database = parts.open_for_writing(CRAWLER_MODELS, MIGRATIONS)
     if state.rubbish_keys():
         with transaction(database, parts.stop):
             forgotten = state.forget_rubbish()
@@ -87,7 +71,7 @@ def open_for_writing(parts: Parts) -> Database:
 
 def open_for_reading(parts: Parts) -> Database:
     """Open the database for looking only."""
-    return open_read_only(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS)
+    return parts.open_for_reading(CRAWLER_MODELS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from imaging.files import PictureFiles
 from imaging.layout import Layout
 from imaging.store import queue
 from imaging.wiring import KILL_DL, build_downloads, build_parts, open_for_writing
-from runtime.clock import Clock
 from runtime.findings import FileChecks
 from runtime.progress import Progress
+from runtime.rate import Looked
 from runtime.settings import Home, Settings
 from runtime.stop import Stop
 from runtime.work import DOWNLOADS, STOP_NAMES, at_work
@@ -31,11 +31,11 @@ def download(settings: Settings, console: Console) -> int:
     parts = build_parts(settings, console, (*STOP_NAMES, KILL_DL))
     with at_work(parts, DOWNLOADS, partial(open_for_writing, parts)) as database:
         with Progress(console, parts.clock, TITLE) as progress:
-            counts = Counts(parts.clock)
+            waiting = Looked(parts.clock, COUNT_SECONDS, lambda: queue.waiting(parts.clock.now()))
 
             def observe(standing: Standing) -> None:
                 if progress.due():
-                    progress.show(report.progress_in_words(standing, *counts.waiting(), parts.clock.now()))
+                    progress.show(report.progress_in_words(standing, *waiting.value(), parts.clock.now()))
 
             downloads = build_downloads(settings, parts.layout, database, parts.clock, parts.stop, observe)
             standing = downloads.run(for_ever=False)
@@ -43,22 +43,6 @@ def download(settings: Settings, console: Console) -> int:
         words = report.closing_words(standing, queued, queue.next_retry_at(parts.clock.now()), parts.stop.reason)
         console.print(words, highlight=False, soft_wrap=True)
     return 0
-
-
-class Counts:
-    """What waits in the queue, counted anew now and then: a queue of millions takes a moment to count."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._counted_at = float("-inf")
-        self._waiting = (0, 0)
-
-    def waiting(self) -> tuple[int, int]:
-        """Return how many rows are queued, and how many of them wait for another try later."""
-        now = self._clock.monotonic()
-        if now - self._counted_at >= COUNT_SECONDS:
-            self._waiting, self._counted_at = queue.waiting(self._clock.now()), now
-        return self._waiting
 
 
 def beside(settings: Settings, console: Console, database: Database, crawl_stop: Stop) -> Companion:

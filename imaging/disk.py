@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import sys
@@ -55,6 +57,31 @@ def away_in_words(store: Store, any_loose: Callable[[], bool]) -> str:
     if not store.is_away() or not any_loose():
         return ""
     return f"{store.root} is not there, or empty, though pictures were stored in it: is its disk mounted?"
+
+
+def put(path: Path, aside: Path, body: bytes, folders: set[Path], moment: int | None = None) -> None:
+    """Store the bytes, whole under their name or not at all, as of that moment (Unix seconds); OSError.
+
+    They are written `aside` first. `folders` are those known to be there, and learns this one.
+    """
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            if os.write(descriptor, body) < len(body):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if moment is not None:
+                os.utime(descriptor, (moment, moment))
+        finally:
+            os.close(descriptor)
+        # Only now: where the disk has gone, nothing may be made in the empty folder that is left in its place.
+        if path.parent not in folders:
+            path.parent.mkdir(exist_ok=True)
+            folders.add(path.parent)
+        aside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
 
 
 def settle(root: Path, files: Iterable[Path]) -> None:

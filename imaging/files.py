@@ -5,12 +5,11 @@ Where a picture lies, loose or in a shard, is not told; what cannot be read is l
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from imaging.disk import Disk, settle
+from imaging.disk import Disk, put, settle
 from imaging.layout import Layout, Store
 from imaging.shards import NoIndex, NoShard, PictureTrouble, ShardReader
 from imaging.store.auditing import Row, done_again
@@ -52,23 +51,14 @@ class PictureFiles:
         if trouble:
             raise OperatorNeeded(f"{trouble}.", advice="Mend this, then start again; nothing is lost.")
         try:
-            paths = [self._keep(store, image_id, body) for image_id, body in bodies.items()]
+            folders: set[Path] = set()
+            paths = [store.path(image_id, "jpeg") for image_id in bodies]
+            for path, body in zip(paths, bodies.values(), strict=True):
+                put(path, store.aside / path.name, body, folders)
             settle(store.root, paths)
         except OSError as error:
             self._disk.unusable()
             raise trouble_in_words(error, store.root) from error
-
-    def _keep(self, store: Store, image_id: int, body: bytes) -> Path:
-        path = store.path(image_id, "jpeg")
-        aside = store.aside / path.name
-        try:
-            aside.write_bytes(body)
-            path.parent.mkdir(exist_ok=True)
-            return aside.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
-            raise
 
     def _read(self, store: Store, row: Row, shard: str | None) -> bytes | None:
         try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from peewee import Database, SqliteDatabase
@@ -22,9 +20,10 @@ from imaging.layout import Layout
 from imaging.store import queue
 from imaging.worker import PictureWorker
 from models import CRAWLER_MODELS, MIGRATIONS
-from runtime.clock import Clock, SystemClock
-from runtime.database import database_path, open_database, open_read_only, transaction
-from runtime.settings import Home, Settings
+from runtime import parts as common
+from runtime.clock import Clock
+from runtime.database import transaction
+from runtime.settings import Settings
 from runtime.stop import Stop
 from runtime.work import STOP_NAMES
 
@@ -32,40 +31,23 @@ CACHE_KB = 2_048
 KILL_DL = "KILL_DL"
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(common.Parts):
     """What every command on pictures needs."""
 
-    settings: Settings
-    home: Home
-    layout: Layout
-    clock: Clock
-    stop: Stop
-    console: Console
-
     @property
-    def database_path(self) -> Path | None:
-        """The SQLite file, None where the database is a server's."""
-        return database_path(self.settings.database_url.get_secret_value(), self.home.root)
+    def layout(self) -> Layout:
+        """The folders of the pictures."""
+        return Layout(self.home.images)
 
 
 def build_parts(settings: Settings, console: Console, kill_names: tuple[str, ...] = STOP_NAMES) -> Parts:
     """Return the parts that need neither network nor database; the kill files with these names stop the work."""
-    clock, home = SystemClock(), Home(settings.crawler_home)
-    return Parts(settings, home, Layout(home.images), clock, Stop(clock, home.kill_files(*kill_names)), console)
+    return Parts.build(settings, console, kill_names)
 
 
 def open_for_writing(parts: Parts) -> Database:
     """Open the database and bring it up to date; from now on the work ends where the file is gone."""
-    url, root = parts.settings.database_url.get_secret_value(), parts.home.root
-    database = open_database(url, root, CRAWLER_MODELS, MIGRATIONS, parts.stop)
-    parts.stop.need(*(path for path in (parts.home.data, parts.database_path) if path is not None))
-    return database
-
-
-def open_for_reading(parts: Parts) -> Database:
-    """Open the database for looking only."""
-    return open_read_only(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS)
+    return parts.open_for_writing(CRAWLER_MODELS, MIGRATIONS)
 
 
 def build_downloads(

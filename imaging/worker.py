@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import threading
 from array import array
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from imaging.address import picture_url
 from imaging.check import Picture, Refused, check_picture
+from imaging.disk import put
 from imaging.fetch import Fetcher
 from imaging.layout import EXTENSIONS, FOLDERS, Store
 from imaging.store.queue import Wanted
@@ -87,7 +86,8 @@ class PictureWorker:
             picture = check_picture(brought.body)
             stored_at = int(self._clock.now())
             path = self._store.path(wanted.image_id, picture.format)
-            self._keep(path, brought.body, stored_at)
+            aside = self._store.aside / f"{path.name}.{threading.get_ident()}"
+            put(path, aside, brought.body, self._folders, stored_at)
             if brought.there is not None and brought.there != path:
                 brought.there.unlink(missing_ok=True)
             return Result(wanted, began, picture, path, stored_at)
@@ -127,27 +127,6 @@ class PictureWorker:
         stored_at = int(path.stat().st_mtime)
         os.utime(path, (stored_at, stored_at))
         return Result(wanted, began, picture, path, stored_at, fetched=False)
-
-    def _keep(self, path: Path, body: bytes, stored_at: int) -> None:
-        """Store the bytes, whole under their name or not at all."""
-        aside = self._store.aside / f"{path.name}.{threading.get_ident()}"
-        try:
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            try:
-                if os.write(descriptor, body) < len(body):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.utime(descriptor, (stored_at, stored_at))
-            finally:
-                os.close(descriptor)
-            # Only now: where the disk has gone, nothing may be made in the empty folder that is left in its place.
-            if path.parent not in self._folders:
-                path.parent.mkdir(exist_ok=True)
-                self._folders.add(path.parent)
-            aside.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
-            raise
 
 
 def _refused(wanted: Wanted, began: float, refused: Refused) -> Result:

@@ -204,22 +204,7 @@ ImageStatus.add_index(
         name="image_status_queued",
     )
 )
-ImageStatus.add_index(
-    ImageStatus.index(
-        ImageStatus.is_primary,
-        ImageStatus.listing,
-        ImageStatus.image_id,
-        where=SQL(TO_CUT),
-        name="image_status_to_cut",
-    )
-)
-ImageStatus.add_index(
-    ImageStatus.index(
-        ImageStatus.is_primary,
-        ImageStatus.listing,
-        ImageStatus.image_id,
-        where=SQL(TO_EMBED),
-        name="image_status_to_embed",
-    )
-)
+IN_ORDER = (ImageStatus.is_primary, ImageStatus.listing, ImageStatus.image_id)
+for name, waiting in (("image_status_to_cut", TO_CUT), ("image_status_to_embed", TO_EMBED)):
+    ImageStatus.add_index(ImageStatus.index(*IN_ORDER, where=SQL(waiting), name=name))
 ImageStatus.add_index(ImageStatus.index(ImageStatus.outcome, where=SQL(FAILED), name="image_status_failed"))

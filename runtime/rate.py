@@ -1,12 +1,15 @@
-"""How fast a count grows, over the last while."""
+"""Looking at counts now and then: what they are, and how fast they grow."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from runtime.clock import Clock
 
 STEP_SECONDS = 0.5
+Value = TypeVar("Value")
 
 
 class Rate:
@@ -26,3 +29,21 @@ class Rate:
             self._points.popleft()
         began, before = self._points[0]
         return (count - before) / (now - began) if now > began else 0.0
+
+
+class Looked(Generic[Value]):
+    """What a look finds, looked for anew now and then: to count a table of millions takes a moment."""
+
+    def __init__(self, clock: Clock, seconds: float, look: Callable[[], Value]) -> None:
+        self._clock, self._seconds, self._look = clock, seconds, look
+        self._found: tuple[float, Value] | None = None
+
+    def due(self) -> bool:
+        """Return whether the next value is looked for anew."""
+        return self._found is None or self._clock.monotonic() - self._found[0] >= self._seconds
+
+    def value(self) -> Value:
+        """Return what the last look found, or look again."""
+        if self._found is None or self.due():
+            self._found = (self._clock.monotonic(), self._look())
+        return self._found[1]

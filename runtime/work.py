@@ -9,19 +9,14 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Protocol
 
 from peewee import Database
-from rich.console import Console
 
-from runtime.clock import Clock
 from runtime.database import in_words
 from runtime.errors import Bug, CrawlError, Stopped
 from runtime.instance import at_work_on, is_running
 from runtime.logs import redact, set_up_logs
-from runtime.settings import Home, Settings
-from runtime.stop import Stop
+from runtime.parts import Parts
 
 STOP_NAMES = ("KILL", "KILL_SD")
 DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX = "downloads", "archive", "primary", "embed", "index"
@@ -31,56 +26,28 @@ LINGER_SECONDS = 0.5
 log = logging.getLogger(__name__)
 
 
-class Site(Protocol):
-    """Where work is done, and what it is done with."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings."""
-
-    @property
-    def home(self) -> Home:
-        """The home."""
-
-    @property
-    def clock(self) -> Clock:
-        """The clock."""
-
-    @property
-    def stop(self) -> Stop:
-        """What ends the work."""
-
-    @property
-    def console(self) -> Console:
-        """Where words go."""
-
-    @property
-    def database_path(self) -> Path | None:
-        """The SQLite file, None where the database is a server's."""
-
-
 @contextmanager
-def at_work(site: Site, work: str, open_for_writing: Callable[[], Database]) -> Iterator[Database]:
+def at_work(parts: Parts, work: str, open_for_writing: Callable[[], Database]) -> Iterator[Database]:
     """Be the one process that does this work on this home; the block gets the open database.
 
     Stopped ends the block quietly. What nobody foresaw is logged with its traceback and raised as a Bug.
     """
-    with at_work_on(site.home, site.home.lock_of(work), site.clock):
-        set_up_logs(site.home.logs, work, site.settings.secrets, site.console)
-        site.stop.clear_old_files(keep=_meant_for_others(site, work))
-        with site.stop.signals():
+    with at_work_on(parts.home, parts.home.lock_of(work), parts.clock):
+        set_up_logs(parts.home.logs, work, parts.settings.secrets, parts.console)
+        parts.stop.clear_old_files(keep=_meant_for_others(parts, work))
+        with parts.stop.signals():
             try:
                 database = open_for_writing()
             except Stopped:  # it waited for another process that held the database
-                _obey(site, work)
+                _obey(parts, work)
                 raise
-            with _errors_in_words(site, work), closing(database):
+            with _errors_in_words(parts, work), closing(database):
                 yield database
-        _obey(site, work)
+        _obey(parts, work)
 
 
 @contextmanager
-def _errors_in_words(site: Site, work: str) -> Iterator[None]:
+def _errors_in_words(parts: Parts, work: str) -> Iterator[None]:
     """End the block quietly where it was stopped; raise whatever it dies of as one of our errors."""
     try:
         yield
@@ -89,26 +56,26 @@ def _errors_in_words(site: Site, work: str) -> Iterator[None]:
     except CrawlError:
         raise
     except Exception as error:
-        raise in_words(error, site.database_path) or _bug(site, work, error) from error
+        raise in_words(error, parts.database_path) or _bug(parts, work, error) from error
 
 
-def _obey(site: Site, work: str) -> None:
-    if is_running(site.home.lock):
+def _obey(parts: Parts, work: str) -> None:
+    if is_running(parts.home.lock):
         # The downloads of a crawl, waiting for this work's end, must have seen KILL_DL before it goes.
-        site.clock.wait(threading.Event(), LINGER_SECONDS)
-    site.stop.obeyed(keep=_meant_for_others(site, work))
+        parts.clock.wait(threading.Event(), LINGER_SECONDS)
+    parts.stop.obeyed(keep=_meant_for_others(parts, work))
 
 
-def _meant_for_others(site: Site, work: str) -> Collection[str]:
+def _meant_for_others(parts: Parts, work: str) -> Collection[str]:
     """Return the KILL files that somebody else at work has yet to see."""
-    others = [site.home.lock, *(site.home.lock_of(name) for name in WORKS if name != work)]
+    others = [parts.home.lock, *(parts.home.lock_of(name) for name in WORKS if name != work)]
     return STOP_NAMES if any(is_running(lock) for lock in others) else ()
 
 
-def _bug(site: Site, work: str, error: Exception) -> Bug:
+def _bug(parts: Parts, work: str, error: Exception) -> Bug:
     log.error("Crashed.", exc_info=error)
-    what = redact(f"{type(error).__name__}: {error}", site.settings.secrets)
+    what = redact(f"{type(error).__name__}: {error}", parts.settings.secrets)
     return Bug(
         f"This is a bug of the program ({what}).",
-        advice=f"The traceback is in {site.home.logs / work}.log; nothing is lost: the same command goes on.",
+        advice=f"The traceback is in {parts.home.logs / work}.log; nothing is lost: the same command goes on.",
     )

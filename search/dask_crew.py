@@ -69,11 +69,6 @@ class DaskCrew:
         self._under_way: Counter[str] = Counter()
         self._numbers = itertools.count()
 
-    @property
-    def address(self) -> str:
-        """Where helpers find it."""
-        return str(self._cluster.scheduler_address)
-
     def workers(self) -> Sequence[str]:
         """Return the helpers by the names that they gave themselves."""
         return tuple(self._addresses())

@@ -1,4 +1,4 @@
-"""The sub-commands `embed` and `index`: from settings to words on the terminal."""
+"""The sub-command `embed`: from settings to words on the terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from functools import partial
 from peewee import Database
 from rich.console import Console
 
-from runtime.clock import Clock, iso
+from runtime.clock import iso
 from runtime.database import transaction
 from runtime.errors import OperatorNeeded, Stopped, UserMistake
+from runtime.parts import Parts
 from runtime.progress import Progress
+from runtime.rate import Looked
 from runtime.settings import Settings
 from runtime.work import EMBED as WORK
 from runtime.work import at_work
@@ -37,7 +39,6 @@ from search.wiring import (
     KILL_EMBED,
     KILL_ORCH,
     Kit,
-    Parts,
     build_kit,
     build_parts,
     build_store,
@@ -109,17 +110,17 @@ def _run(
 
     here = LocalCrew(Workbench(HERE, kit.models, kit.load, kit.load_remover, parts.clock, attend), leaving)
     crew = Crews([here, *_helpers(parts)])
-    waiting = Counts(parts.clock)
+    waiting = Looked(parts.clock, COUNT_SECONDS, rows.count_waiting)
     with Progress(parts.console, parts.clock, TITLE) as progress:
 
         def observe(standing: Standing, pace: Pace) -> None:
             if waiting.due():
-                waiting.now()
+                waiting.value()
                 rates = {worker: round(pace.per_second(EMBED, {worker}), 3) for worker in standing.workers}
                 with changing():
                     rows.save_standing(iso(parts.clock.now()), rates, pace.by_model(standing.workers))
             if progress.due():
-                progress.show(report.progress_in_words(standing, pace, waiting.now(), parts.clock.now()))
+                progress.show(report.progress_in_words(standing, pace, waiting.value(), parts.clock.now()))
 
         run = Embedding(stages, crew, gate, Pace(), parts.clock, parts.stop, stage_stops.is_closed, observe)
         try:
@@ -139,25 +140,6 @@ def _helpers(parts: Parts) -> Iterator[DaskCrew]:
         make_certificate(folder, parts.home.root, parts.clock.now())
         yield DaskCrew(address, load_security(folder))
         log.info("Helpers are waited for on %s; they need a copy of %s.", address, folder)
-
-
-class Counts:
-    """What waits, counted anew now and then."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._counted_at = float("-inf")
-        self._waiting = (0, 0)
-
-    def due(self) -> bool:
-        """Return whether the next look counts anew."""
-        return self._clock.monotonic() - self._counted_at >= COUNT_SECONDS
-
-    def now(self) -> tuple[int, int]:
-        """Return how many rows wait to be cut, and to be embedded."""
-        if self.due():
-            self._waiting, self._counted_at = rows.count_waiting(), self._clock.monotonic()
-        return self._waiting
 
 
 def _build_indexes(kit: Kit) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 from rich.console import Console
 
 from runtime.errors import ItemTrouble, UserMistake
+from runtime.parts import Parts
 from runtime.settings import Settings
 from search.catalogue import TEXT, Catalogue, Vectors
 from search.embedders.preprocess import open_picture
-from search.wiring import Kit, Parts, build_kit, build_parts
+from search.wiring import Kit, build_kit, build_parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from rich.console import Console
 from runtime.errors import UserMistake
 from runtime.instance import at_work_on
 from runtime.logs import set_up_logs
+from runtime.parts import Parts
 from runtime.settings import LISTEN, Settings
 from search.certificates import FOLDER, load_security
-from search.wiring import KILL_BG, KILL_EMBED, KILL_ORCH, Kit, Parts, build_kit, build_parts
+from search.wiring import KILL_BG, KILL_EMBED, KILL_ORCH, Kit, build_kit, build_parts
 from search.work import Workbench
 
 WORK = "embed-worker"  # also the name of its lock and log

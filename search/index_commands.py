@@ -12,15 +12,17 @@ from runtime import bulk
 from runtime.clock import iso
 from runtime.database import transaction
 from runtime.errors import UserMistake
+from runtime.parts import Parts
 from runtime.settings import Settings
 from runtime.work import INDEX, at_work
 from search.catalogue import Catalogue, vector_dims
 from search.index.exact import Source
 from search.index.generation import build_generation
 from search.index.library import Rows
+from search.index.opened import is_up_to_date
 from search.store import rows
 from search.store.vectors import VectorFile
-from search.wiring import STORE, Parts, build_parts, chosen_models, open_for_writing
+from search.wiring import STORE, build_parts, chosen_models, open_for_writing
 
 
 def index(settings: Settings, console: Console, anew: bool, models: Catalogue | None = None) -> int:
@@ -31,6 +33,9 @@ def index(settings: Settings, console: Console, anew: bool, models: Catalogue | 
         number = max((source.rows for source in sources.values()), default=0)
         if not number:
             raise UserMistake("There are no vectors to build indexes of.", advice="Make some: python run.py embed")
+        if not anew and is_up_to_date(parts.home.embeddings, sources):
+            console.print(f"The indexes are of all {number:,} rows already.", highlight=False)
+            return 0
         built = build_generation(
             parts.home.embeddings,
             sources,

@@ -15,7 +15,9 @@ from rich.table import Table
 
 from runtime.database import errors_in_words
 from runtime.errors import UserMistake
+from runtime.parts import Parts
 from runtime.settings import Settings
+from search.catalogue import Catalogue
 from search.encode import encode_apart
 from search.filters import Filters
 from search.finder import Finder, Found
@@ -23,7 +25,7 @@ from search.index.opened import open_generation
 from search.index.served import Served
 from search.index_commands import load_ids, load_sources
 from search.query import read_query
-from search.wiring import Kit, Parts, build_kit, build_parts, chosen_models, open_for_reading
+from search.wiring import Kit, build_kit, build_parts, chosen_models, open_for_reading
 
 PrimaryPath = Callable[[int], Path | None]
 GOOD = 2.0  # deviations above an average pair: below that nothing alike was found
@@ -38,6 +40,7 @@ def search(
     as_json: bool,
     keep_background: bool,
     primary_path: PrimaryPath,
+    models: Catalogue | None = None,
     build: Callable[[Parts], Kit] = build_kit,
 ) -> int:
     """Print the listings that are most like what is told; exit status 0."""
@@ -46,7 +49,7 @@ def search(
     looked = read_query(told)
     parts = build_parts(settings, console)
     with errors_in_words(parts.database_path), closing(open_for_reading(parts)):
-        finder = build_finder(parts, build)
+        finder = build_finder(parts, models, build)
         found = finder.find(looked, filters, top, keep_background)
     if as_json:
         console.out(json.dumps([_row(one, primary_path) for one in found], indent=1, ensure_ascii=False))
@@ -61,9 +64,9 @@ def search(
     return 0
 
 
-def build_finder(parts: Parts, build: Callable[[Parts], Kit] = build_kit) -> Finder:
-    """Return what answers queries from the indexes in force; the database is open."""
-    sources = load_sources(parts, build(parts).models if build is not build_kit else chosen_models(parts.settings))
+def build_finder(parts: Parts, models: Catalogue | None = None, build: Callable[[Parts], Kit] = build_kit) -> Finder:
+    """Return what answers queries from the indexes of these models in force; the database is open."""
+    sources = load_sources(parts, models or chosen_models(parts.settings))
     generation = open_generation(parts.home.embeddings, sources)
     newer = load_ids(len(generation.ids), max((source.rows for source in sources.values()), default=0))
     served = Served(generation, sources, newer)

@@ -12,12 +12,12 @@ from peewee import Database
 from rich.console import Console
 
 from models import CRAWLER_MODELS, MIGRATIONS
-from runtime.clock import Clock, SystemClock, iso
-from runtime.database import database_path, open_database, open_read_only, transaction
+from runtime.clock import iso
+from runtime.database import transaction
 from runtime.errors import UserMistake
 from runtime.files import make_folders
-from runtime.settings import Home, Settings
-from runtime.stop import Stop
+from runtime.parts import Parts
+from runtime.settings import Settings
 from runtime.work import STOP_NAMES
 from search.background import Remover, build_remover
 from search.catalogue import Catalogue, Loader
@@ -48,26 +48,9 @@ class Kit:
     machine: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What every command of the image search needs."""
-
-    settings: Settings
-    home: Home
-    clock: Clock
-    stop: Stop
-    console: Console
-
-    @property
-    def database_path(self) -> Path | None:
-        """The SQLite file, None where the database is a server's."""
-        return database_path(self.settings.database_url.get_secret_value(), self.home.root)
-
-
 def build_parts(settings: Settings, console: Console, *kill_names: str) -> Parts:
     """Return the parts that need neither models nor database; the kill files with these names stop the work, too."""
-    clock, home = SystemClock(), Home(settings.crawler_home)
-    return Parts(settings, home, clock, Stop(clock, home.kill_files(*STOP_NAMES, *kill_names)), console)
+    return Parts.build(settings, console, (*STOP_NAMES, *kill_names))
 
 
 def build_kit(parts: Parts) -> Kit:
@@ -104,15 +87,12 @@ def chosen_models(settings: Settings) -> Catalogue:
 
 def open_for_writing(parts: Parts) -> Database:
     """Open the database and bring it up to date; from now on the work ends where the file is gone."""
-    url, root = parts.settings.database_url.get_secret_value(), parts.home.root
-    database = open_database(url, root, CRAWLER_MODELS, MIGRATIONS, parts.stop)
-    parts.stop.need(*(path for path in (parts.home.data, parts.database_path) if path is not None))
-    return database
+    return parts.open_for_writing(CRAWLER_MODELS, MIGRATIONS)
 
 
 def open_for_reading(parts: Parts) -> Database:
     """Open the database for looking only."""
-    return open_read_only(parts.settings.database_url.get_secret_value(), parts.home.root, CRAWLER_MODELS)
+    return parts.open_for_reading(CRAWLER_MODELS)
 
 
 def build_store(parts: Parts, models: Catalogue, database: Database) -> VectorStore:

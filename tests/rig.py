@@ -15,11 +15,12 @@ from crawler.api.limiter import SlotFile
 from crawler.api.wire import WireAnswer, WireError
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
-from crawler.wiring import KILL_NAMES, Calling, Parts, build_calling, build_engine, open_for_writing
+from crawler.wiring import Calling, Parts, build_calling, build_engine, open_for_writing
 from runtime.clock import parse_iso
 from runtime.files import make_folders
 from runtime.settings import Home, Settings, load_settings
 from runtime.stop import Stop
+from runtime.work import STOP_NAMES
 from sandbox import Sandbox, SandboxSettings
 
 KEY = "sandbox-key:sandbox-secret"
@@ -129,7 +130,7 @@ class Rig:
     def start(self) -> Engine:
         """Return an engine standing where the database says."""
         self.close()
-        stop = Stop(self.clock, self.home.kill_files(*KILL_NAMES))
+        stop = Stop(self.clock, self.home.kill_files(*STOP_NAMES))
         parts = Parts(self.settings, self.home, self.clock, stop, Console(quiet=True))
         self.stop = stop
         make_folders(self.home.data, self.home.root)  # a process makes them when it takes the lock

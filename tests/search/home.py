@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from peewee import SqliteDatabase
 from rich.console import Console
@@ -19,10 +22,11 @@ from imaging.files import PictureFiles
 from imaging.layout import Layout
 from models import CRAWLER_MODELS, MIGRATIONS, ImageStatus
 from runtime.database import open_database
+from runtime.parts import Parts
 from runtime.settings import Home, load_settings
 from sandbox import Sandbox, SandboxSettings
 from search.embed_commands import embed
-from search.wiring import Kit, Parts
+from search.wiring import Kit
 from tests.rig import KEY, Rig
 from tests.search.small import SMALL, RoomRemover, load_small
 
@@ -102,3 +106,15 @@ def open_home(home: Path) -> SqliteDatabase:
     database = open_database(URL, home, CRAWLER_MODELS, MIGRATIONS)
     assert isinstance(database, SqliteDatabase)
     return database
+
+
+def rows_of(home: Path, query: str) -> list[tuple[Any, ...]]:
+    """Return what the home's database answers, asked past all models."""
+    with closing(sqlite3.connect(home / DATABASE)) as database:
+        return database.execute(query).fetchall()
+
+
+def change(home: Path, statement: str) -> None:
+    """Change the home's database past all models."""
+    with closing(sqlite3.connect(home / DATABASE)) as database, database:
+        database.execute(statement)

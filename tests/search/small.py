@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sandbox import words
 from search.background import Cut
 from search.catalogue import Catalogue, Make, Vectors
 from search.embedders.preprocess import open_picture
@@ -23,19 +24,7 @@ Mask = npt.NDArray[np.bool_]
 SIDE = 192  # pictures larger than that are looked at in half their size
 BANDS, TALLEST = 32, 1.0
 WHITE = 244
-COLOURS = {
-    "walnut": (94, 62, 40),
-    "oak": (178, 137, 88),
-    "cherry": (132, 64, 42),
-    "ebony": (48, 42, 40),
-    "sage": (138, 154, 122),
-    "navy": (44, 58, 92),
-    "mustard": (196, 152, 48),
-    "terracotta": (180, 96, 66),
-    "grey": (128, 128, 130),
-    "blush": (212, 164, 156),
-    "emerald": (32, 104, 80),
-}
+COLOURS = {name: colour for name, colour in words.COLOURS.items() if name != "white"}  # which the ground is
 PALETTE = np.array(list(COLOURS.values()), np.float32)
 
 

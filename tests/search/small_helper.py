@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.console import Console
 
 from runtime.errors import CrawlError
+from runtime.parts import Parts
 from runtime.settings import load_settings
 from search.helper_command import embed_worker
-from search.wiring import Kit, Parts
+from search.wiring import Kit
 from tests.search.home import small_kit
 from tests.search.small import SmallEmbedder
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,12 +17,13 @@ from crawler.changes import PicturesLost
 from crawler.store.images import write_lost
 from imaging.layout import Layout
 from runtime.errors import OperatorNeeded, UserMistake
+from runtime.parts import Parts
 from search.background import Cut
 from search.catalogue import Catalogue, Vectors
 from search.embedders.table import MODELS
-from search.wiring import Kit, Parts
+from search.wiring import Kit
 from tests.search.deaths import dies_at
-from tests.search.home import DATABASE, ROOT, copy_of, crawled, embed_home, open_home, small_kit
+from tests.search.home import ROOT, change, copy_of, crawled, embed_home, open_home, rows_of, small_kit
 from tests.search.small import SMALL, RoomRemover, SmallEmbedder, load_small
 
 STATE = "SELECT COUNT(*), SUM(bg_removed), SUM(embedded), SUM(embed_clip_vitl14) FROM image_status"
@@ -36,23 +35,13 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield copy_of(crawled(), tmp_path / "home")
 
 
-def ask(home: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(home / DATABASE)) as database:
-        return database.execute(query).fetchall()
-
-
-def change(home: Path, statement: str) -> None:
-    with closing(sqlite3.connect(home / DATABASE)) as database, database:
-        database.execute(statement)
-
-
 def number_of_images(home: Path) -> int:
-    return int(ask(home, "SELECT COUNT(*) FROM image_status")[0][0])
+    return int(rows_of(home, "SELECT COUNT(*) FROM image_status")[0][0])
 
 
 def vectors(home: Path) -> dict[tuple[int, int], tuple[bytes, ...]]:
     """Return every row's bytes in every file, by listing and image; asserts that all files are equally long."""
-    keys = ask(home, ROWS)
+    keys = rows_of(home, ROWS)
     store = home / "data/embeddings/store"
     bodies = {file.parent.name: file.read_bytes() for file in store.glob("*/000000.f16")}
     lengths = {name: 2 * SMALL[name.removesuffix("_text")].dim for name in bodies}
@@ -74,17 +63,17 @@ def pictures_of(home: Path, folder: str) -> set[int]:
 def test_every_picture_gets_a_file_on_white_and_a_row_in_every_file(home: Path) -> None:
     number = number_of_images(home)
     assert f"{number} images embedded" in embed_home(home)
-    assert ask(home, STATE) == [(number, number, number, number)]
+    assert rows_of(home, STATE) == [(number, number, number, number)]
     assert len(vectors(home)) == number
     assert pictures_of(home, "imageall_new") == pictures_of(home, "imagedownload")
-    assert ask(home, "SELECT DISTINCT bg_outcome FROM image_status") == [("removed",)]
+    assert rows_of(home, "SELECT DISTINCT bg_outcome FROM image_status") == [("removed",)]
 
 
 def test_the_first_pictures_of_listings_come_first(home: Path) -> None:
     embed_home(home)
     own = "image_id IN (SELECT image_id FROM image_status GROUP BY image_id HAVING COUNT(*) = 1)"
     rows = f"vector_rows JOIN image_status USING (listing_id, image_id) WHERE {own}"
-    order = ask(home, f"SELECT is_primary FROM {rows} ORDER BY row")
+    order = rows_of(home, f"SELECT is_primary FROM {rows} ORDER BY row")
     assert order == sorted(order, reverse=True)
 
 
@@ -103,12 +92,12 @@ def test_what_is_no_picture_is_noted_and_the_others_go_on(home: Path) -> None:
     path.unlink()  # it is a link to another home's
     path.write_bytes(b"this is no picture")
     embed_home(home)
-    assert ask(home, f"SELECT DISTINCT bg_removed, bg_outcome FROM image_status WHERE image_id = {bad}") == [
+    assert rows_of(home, f"SELECT DISTINCT bg_removed, bg_outcome FROM image_status WHERE image_id = {bad}") == [
         (0, "undecodable")
     ]
     assert bad not in {image_id for _, image_id in vectors(home)}
     assert len(vectors(home)) == number_of_images(home) - len(
-        ask(home, f"SELECT 1 FROM image_status WHERE image_id = {bad}")
+        rows_of(home, f"SELECT 1 FROM image_status WHERE image_id = {bad}")
     )
 
 
@@ -118,7 +107,7 @@ def test_a_picture_with_nothing_left_is_kept_as_it_was_and_says_so(home: Path) -
     path.unlink()
     Image.new("RGB", (300, 200), (200, 190, 180)).save(path, "JPEG")
     assert "1 of them are as they were" in embed_home(home)
-    assert ask(home, f"SELECT DISTINCT bg_removed, bg_outcome FROM image_status WHERE image_id = {kept}") == [
+    assert rows_of(home, f"SELECT DISTINCT bg_removed, bg_outcome FROM image_status WHERE image_id = {kept}") == [
         (1, "kept")
     ]
     assert kept in {image_id for _, image_id in vectors(home)}
@@ -139,7 +128,7 @@ def test_a_disk_that_is_away_is_said_and_nothing_is_given_up(home: Path) -> None
     (home / "images/imagedownload").rename(home / "images/elsewhere")
     with pytest.raises(OperatorNeeded, match="is their disk mounted"):
         embed_home(home)
-    assert ask(home, "SELECT COUNT(*) FROM image_status WHERE bg_outcome IS NOT NULL") == [(0,)]
+    assert rows_of(home, "SELECT COUNT(*) FROM image_status WHERE bg_outcome IS NOT NULL") == [(0,)]
 
 
 def test_a_disk_of_pictures_on_white_that_is_away_is_not_begun_anew(home: Path) -> None:
@@ -183,7 +172,7 @@ def test_a_stop_keeps_what_is_stored_and_the_next_run_goes_on(home: Path, name: 
 def test_kill_bg_ends_the_removal_alone_and_what_is_cut_is_still_embedded(home: Path) -> None:
     remover = Touching(home / "KILL_BG", 12)
     embed_home(home, kit_with(load_remover=lambda: remover))
-    _, cut, embedded, _ = ask(home, STATE)[0]
+    _, cut, embedded, _ = rows_of(home, STATE)[0]
     assert 0 < cut < number_of_images(home)
     assert cut == embedded
     assert not (home / "KILL_BG").exists()
@@ -192,7 +181,7 @@ def test_kill_bg_ends_the_removal_alone_and_what_is_cut_is_still_embedded(home: 
 def test_kill_embed_ends_the_embedding_alone_and_the_rest_is_still_cut(home: Path) -> None:
     remover = Touching(home / "KILL_EMBED", 12)
     embed_home(home, kit_with(load_remover=lambda: remover))
-    number, cut, embedded, _ = ask(home, STATE)[0]
+    number, cut, embedded, _ = rows_of(home, STATE)[0]
     assert cut == number
     assert embedded < number
     assert not (home / "KILL_EMBED").exists()
@@ -208,7 +197,7 @@ def test_a_death_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None
         if not dies_at(event, partial(embed_home, home)):
             break
         deaths += 1
-        if ask(home, STATE)[0][2] == len(wanted):
+        if rows_of(home, STATE)[0][2] == len(wanted):
             home = copy_of(crawled(12), tmp_path / f"home{event}")
     assert deaths > 10
     embed_home(home)
@@ -277,7 +266,7 @@ def test_a_model_that_chokes_on_everything_stops_the_run_and_little_is_given_up(
     with pytest.raises(OperatorNeeded, match="an odd size"):
         embed_home(home, kit_with(load=lambda name: Choking(load_small(name), None)))
     assert len(vectors(home)) == 0
-    assert ask(home, "SELECT COUNT(*) FROM image_status WHERE embed_outcome IS NOT NULL")[0][0] < 4
+    assert rows_of(home, "SELECT COUNT(*) FROM image_status WHERE embed_outcome IS NOT NULL")[0][0] < 4
 
 
 def test_a_model_that_does_not_give_its_golden_vectors_is_refused_and_nothing_is_stored(home: Path) -> None:
@@ -300,8 +289,8 @@ def test_other_weights_are_refused_until_the_model_is_made_anew(home: Path) -> N
     change(home, f"UPDATE image_status SET embedded = 1 WHERE {one}")
     embed_home(home, newer, renew=["dinov2_base"])
     assert vectors(home) == before  # these weights differ by name alone
-    assert ask(home, "SELECT DISTINCT rows FROM vector_files") == [(len(before),)]
-    assert ask(home, "SELECT COUNT(DISTINCT make_id) FROM vector_makes") == [(len(SMALL) + 1,)]
+    assert rows_of(home, "SELECT DISTINCT rows FROM vector_files") == [(len(before),)]
+    assert rows_of(home, "SELECT COUNT(DISTINCT make_id) FROM vector_makes") == [(len(SMALL) + 1,)]
 
 
 def test_a_sixth_model_catches_up_with_the_rows_that_are_there(home: Path) -> None:
@@ -312,7 +301,7 @@ def test_a_sixth_model_catches_up_with_the_rows_that_are_there(home: Path) -> No
     embed_home(home)
     assert len(vectors(home)) == number_of_images(home)
     assert (home / "data/embeddings/store/dinov2_large/000000.f16").exists()
-    assert ask(home, "SELECT SUM(embed_dinov2_large) FROM image_status") == [(number_of_images(home),)]
+    assert rows_of(home, "SELECT SUM(embed_dinov2_large) FROM image_status") == [(number_of_images(home),)]
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(home: Path) -> None:
@@ -333,6 +322,13 @@ def test_a_picture_on_white_that_is_lost_is_made_again_and_its_vectors_stay(home
     assert "1 backgrounds removed, 0 images embedded" in embed_home(home)
     assert path.read_bytes() == body
     assert vectors(home) == before
+
+
+def test_indexes_of_all_rows_are_not_built_again(home: Path) -> None:
+    embed_home(home, index=True)
+    before = (home / "data/embeddings/current").readlink()
+    embed_home(home, index=True)
+    assert (home / "data/embeddings/current").readlink() == before
 
 
 def test_status_tells_how_far_the_vectors_are_and_how_well_the_index_answers(home: Path) -> None:

@@ -23,10 +23,11 @@ from rich.console import Console
 
 from imaging.files import PictureFiles
 from imaging.layout import Layout
+from runtime.parts import Parts
 from runtime.settings import Home, load_settings
 from search.certificates import FOLDER, make_certificate
 from search.embed_commands import embed
-from search.wiring import Kit, Parts
+from search.wiring import Kit
 from tests.search.home import DATABASE, ROOT, copy_of, crawled, small_kit
 from tests.search.small import RoomRemover
 

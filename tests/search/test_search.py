@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,14 @@ from rich.console import Console
 
 from imaging.layout import Layout
 from runtime.errors import CrawlError, OperatorNeeded, UserMistake
+from runtime.parts import Parts
 from runtime.settings import load_settings
 from search.filters import Filters
 from search.query import read_query
 from search.search_commands import search
-from search.wiring import Kit, Parts
-from tests.search.home import DATABASE, copy_of, crawled, embed_home, small_kit
-from tests.search.small import SmallEmbedder
+from search.wiring import Kit
+from tests.search.home import change, copy_of, crawled, embed_home, rows_of, small_kit
+from tests.search.small import SMALL, SmallEmbedder
 
 NONE = Filters()
 
@@ -58,25 +57,15 @@ def ask(
     settings = load_settings(home, {})
     layout = Layout(home / "images")
     console = Console(file=out, width=250)
-    search(settings, console, told, filters, top, as_json, False, layout.primary.find, small_kit)
-
-
-def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(home / DATABASE)) as database:
-        return database.execute(query).fetchall()
-
-
-def change(home: Path, statement: str) -> None:
-    with closing(sqlite3.connect(home / DATABASE)) as database, database:
-        database.execute(statement)
+    search(settings, console, told, filters, top, as_json, False, layout.primary.find, SMALL, small_kit)
 
 
 def listings(home: Path) -> list[int]:
-    return [row[0] for row in rows(home, "SELECT DISTINCT listing_id FROM vector_rows ORDER BY listing_id")]
+    return [row[0] for row in rows_of(home, "SELECT DISTINCT listing_id FROM vector_rows ORDER BY listing_id")]
 
 
 def test_a_picture_finds_its_own_listing_first(home: Path) -> None:
-    listing_id, image_id = rows(home, "SELECT listing_id, image_id FROM image_status WHERE is_primary = 0")[3]
+    listing_id, image_id = rows_of(home, "SELECT listing_id, image_id FROM image_status WHERE is_primary = 0")[3]
     picture = Layout(home / "images").downloaded.path(image_id, "jpeg")
     found = find(home, str(picture))
     assert found[0]["listing_id"] == listing_id
@@ -91,7 +80,7 @@ def test_a_listing_s_number_finds_others_that_are_alike_and_not_itself(home: Pat
 
 
 def test_an_image_s_number_is_a_query_too(home: Path) -> None:
-    listing_id, image_id = rows(home, "SELECT listing_id, image_id FROM image_status WHERE is_primary = 1")[0]
+    listing_id, image_id = rows_of(home, "SELECT listing_id, image_id FROM image_status WHERE is_primary = 1")[0]
     assert find(home, f"image:{image_id}") == find(home, str(listing_id))
 
 
@@ -108,7 +97,7 @@ def test_a_picture_and_words_together_ask_every_file(home: Path) -> None:
 
 
 def test_shares_add_up_to_the_score_and_each_names_the_image_that_it_is_of(home: Path) -> None:
-    images = set(rows(home, "SELECT listing_id, image_id FROM image_status"))
+    images = set(rows_of(home, "SELECT listing_id, image_id FROM image_status"))
     for one in find(home, str(listings(home)[0])):
         assert sum(one["shares"].values()) == pytest.approx(one["score"], abs=1e-4)
         assert {(one["listing_id"], image_id) for image_id in one["images"].values()} <= images
@@ -135,14 +124,14 @@ FILTERS = {
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_leaves_exactly_what_sql_leaves(home: Path, name: str) -> None:
     filters, condition = FILTERS[name]
-    shop, taxonomy = rows(home, "SELECT shop_id, taxonomy_id FROM indexed_listings ORDER BY listing_id")[0]
+    shop, taxonomy = rows_of(home, "SELECT shop_id, taxonomy_id FROM indexed_listings ORDER BY listing_id")[0]
     if filters.shop_id:
         filters = Filters(shop_id=shop)
     if filters.taxonomy_id:
         filters = Filters(taxonomy_id=taxonomy)
     joined = "vector_rows v JOIN indexed_listings i USING (listing_id) JOIN shops s USING (shop_id)"
     where = condition.format(shop=shop, taxonomy=taxonomy)
-    wanted = {row[0] for row in rows(home, f"SELECT v.listing_id FROM {joined} WHERE {where}")}
+    wanted = {row[0] for row in rows_of(home, f"SELECT v.listing_id FROM {joined} WHERE {where}")}
     assert {one["listing_id"] for one in find(home, "walnut", filters=filters, top=1000)} == wanted
     assert name in ("no such state", "never seen") or wanted
 
@@ -164,7 +153,7 @@ def test_what_was_embedded_after_the_last_build_is_found_too(tmp_path: Path) -> 
     embed_home(home, index=True)
     change(home, "UPDATE image_status SET download_done = 1")
     embed_home(home)  # without a build
-    listing_id, image_id = rows(home, f"SELECT listing_id, image_id FROM vector_rows WHERE {waiting}")[0]
+    listing_id, image_id = rows_of(home, f"SELECT listing_id, image_id FROM vector_rows WHERE {waiting}")[0]
     picture = Layout(home / "images").downloaded.path(image_id, "jpeg")
     found = find(home, str(picture), top=1)
     assert found[0]["listing_id"] == listing_id
@@ -211,7 +200,18 @@ def load_other(name: str) -> SmallEmbedder:
 def test_a_query_by_other_weights_than_the_stored_vectors_is_refused(home: Path) -> None:
     console = Console(file=io.StringIO())
     with pytest.raises(OperatorNeeded, match="clip_vitb32 has other weights"):
-        search(load_settings(home, {}), console, ["walnut"], NONE, 5, False, False, lambda number: None, other_weights)
+        search(
+            load_settings(home, {}),
+            console,
+            ["walnut"],
+            NONE,
+            5,
+            False,
+            False,
+            lambda number: None,
+            SMALL,
+            other_weights,
+        )
 
 
 def test_an_index_file_that_is_cut_is_refused(own_home: Path) -> None:

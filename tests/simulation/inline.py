@@ -21,12 +21,12 @@ from crawler.api.wire import WireAnswer
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
 from crawler.store import state, usage, writer
-from imaging import download, wiring
+from imaging import disk, download, wiring, worker
 from imaging.crew import Crew
 from imaging.download import Downloads
 from imaging.fetch import Fetcher
 from imaging.layout import Layout
-from imaging.worker import Brought, PictureWorker, Result
+from imaging.worker import Brought, Result
 from runtime.clock import Clock
 from runtime.instance import at_work_on
 from runtime.logs import set_up_logs
@@ -316,7 +316,7 @@ class DownloadScene:
         settings, stop = load_settings(home, told), Stop(self.clock, ())
         with Path(os.devnull).open("w") as nowhere:
             console = Console(file=nowhere)
-            parts = wiring.Parts(settings, Home(home), Layout(home / "images"), self.clock, stop, console)
+            parts = wiring.Parts(settings, Home(home), self.clock, stop, console)
             with at_work(parts, DOWNLOADS, partial(wiring.open_for_writing, parts)) as database:
                 wiring.build_downloads(settings, parts.layout, database, self.clock, stop, lambda _: None).run(False)
 
@@ -371,18 +371,15 @@ def save_position_late() -> None:
 
 def store_late() -> None:
     """Have the downloads write their rows before their files."""
-    keep, write = PictureWorker._keep, Downloads._write
-
-    def wait(worker: PictureWorker, *file: Any) -> None:
-        vars(worker).setdefault("waiting", []).append(file)
+    keep, write = disk.put, Downloads._write
+    waiting: list[tuple[Any, ...]] = []
 
     def write_rows_first(downloads: Downloads) -> None:
         write(downloads)
-        worker = downloads._crew._worker
-        for file in vars(worker).pop("waiting", ()):
-            keep(worker, *file)
+        while waiting:
+            keep(*waiting.pop(0))
 
-    put_in(PictureWorker, _keep=wait)
+    put_in(worker, put=lambda *file: waiting.append(file))
     put_in(Downloads, _write=write_rows_first)
 
 

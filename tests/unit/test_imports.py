@@ -64,7 +64,7 @@ INSIDE = {
     "search.background": "search.embedders.preprocess",
     "search.stages": "search.catalogue search.pictures search.store search.tasks",
     "search.embedding": "search.crew search.gate search.pace search.stages search.store.checks search.tasks",
-    "imaging.worker": "imaging.address imaging.check imaging.fetch imaging.layout imaging.store.queue",
+    "imaging.worker": "imaging.address imaging.check imaging.disk imaging.fetch imaging.layout imaging.store.queue",
 }
 NEVER_BY_STATES = (
     "crawler.states crawler.engine crawler.wiring crawler.commands crawler.survey crawler.dumps crawler.report "
