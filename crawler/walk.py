@@ -155,8 +155,12 @@ def certify(walk: Walk, distinct_rows: int, last_count: int, cap_offset: int) ->
 
 
 def _overlap(walk: Walk, count: int | None) -> int:
-    """Return how many rows a page begins early, once a page has reported this count."""
-    return OVERLAP_ROWS if walk.sort_order == "desc" and count is not None and count != walk.first_count else 0
+    """Return how many rows a page begins early, once a page has reported this count.
+
+    A count that fell and rose again is the first one again: that the walk went back tells that something moved.
+    """
+    moved = walk.rewinds > 0 or (count is not None and count != walk.first_count)
+    return OVERLAP_ROWS if walk.sort_order == "desc" and moved else 0
 
 
 def _patience(walk: Walk, count: int) -> int:

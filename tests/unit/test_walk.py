@@ -153,6 +153,12 @@ def test_new_rows_at_the_front_hide_no_row_that_goes(size: int, moves: list[tupl
     assert not missed or _hidden_at_first(moves)
 
 
+def test_rows_that_go_and_come_in_turns_hide_no_row_that_goes() -> None:
+    for seed in range(20):
+        stayed, seen = walk_through(Market(594, Random(seed)), [(1, 0), (0, 1)])
+        assert stayed <= seen
+
+
 def _hidden_at_first(moves: list[tuple[int, int]]) -> bool:
     """Say whether a row went while as many came: the count is the same then, and nothing can tell."""
     return any(removed and removed <= added for removed, added in moves)
