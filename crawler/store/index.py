@@ -188,7 +188,10 @@ def shown_listings(shop_ids: Sequence[int], cycle: int) -> list[int]:
         Listing.select(fn.MIN(Listing.listing_id))
         .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
         .where(
-            bulk.within(Listing.shop, shop_ids), IndexedListing.last_seen_cycle == cycle, IndexedListing.idle_count == 0
+            bulk.within(Listing.shop, shop_ids),
+            # No index of these two helps, and SQLite would take one: nearly all listings have these values.
+            IndexedListing.last_seen_cycle + 0 == cycle,
+            IndexedListing.idle_count + 0 == 0,
         )
     )
     return bulk.first_column(query.group_by(Listing.shop))
