@@ -1,7 +1,7 @@
 # Every target makes .venv and installs what it needs by itself.
 PYTHON ?= python3
 BIN = .venv/bin
-PACKAGES = run.py runtime crawler imaging search models sandbox tests bench
+PACKAGES = run.py runtime crawler imaging search upkeep models sandbox tests bench
 
 .PHONY: demo test test-search search run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
 	bench-verify bench-search clean

@@ -22,7 +22,8 @@ from imaging import commands as pictures
 from runtime.errors import CrawlError
 from runtime.output import outlive_readers
 from runtime.settings import Settings, load_settings
-from search.door import DOORS, enter
+from search.door import doors as search_doors
+from upkeep.door import DOORS as UPKEEP_DOORS
 
 ROOT = Path(__file__).resolve().parent
 PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
@@ -74,6 +75,7 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         lambda given, settings, console: archives.primary(settings, console),
     ),
 }
+DOORS = {**search_doors(pictures.files), **UPKEEP_DOORS}
 ELSEWHERE = {
     "sandbox": ("serve a simulated Etsy on this machine", "sandbox.commands"),
     "demo": ("crawl the sandbox through one whole cycle", "sandbox.demo"),
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
                 settings, console, partial(pictures.beside, settings, console), pictures.file_checks(settings)
             )
         if given.command in DOORS:
-            return enter(given.command, given, settings, console, pictures.files(settings))
+            return DOORS[given.command].enter(given.command, given, settings, console)
         return COMMANDS[given.command][2](given, settings, console)
     except CrawlError as error:
         print(error.words(), file=sys.stderr)

@@ -1,61 +1,23 @@
-"""The sub-commands of the image search as run.py offers them: their arguments, and what runs them.
-
-The libraries that they need are many and large; a crawl neither loads them nor needs them installed.
-"""
+"""The sub-commands of the image search as run.py offers them: their arguments, and what runs them."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from rich.console import Console
 
-from runtime.errors import UserMistake
+from runtime.door import Door
 from runtime.settings import Settings
 from search.filters import Filters
 from search.pictures import PictureFiles
 
-OURS = re.compile(r"(?:search|imaging|models|runtime)(?:\..*)?")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?")
-
-
-class Run(Protocol):
-    """Runs a sub-command with the module that has it."""
-
-    def __call__(
-        self, module: Any, given: argparse.Namespace, settings: Settings, console: Console, pictures: PictureFiles
-    ) -> int:
-        """Return the exit status."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """A sub-command: what it does, an example, its module, its arguments, and how it is called."""
-
-    help: str
-    example: str
-    module: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    run: Run
-
-
-def enter(name: str, given: argparse.Namespace, settings: Settings, console: Console, pictures: PictureFiles) -> int:
-    """Run the sub-command and return its exit status; UserMistake where its libraries are not installed."""
-    door = DOORS[name]
-    try:
-        module = importlib.import_module(door.module)
-    except ModuleNotFoundError as error:
-        if error.name is None or OURS.fullmatch(error.name):
-            raise
-        raise UserMistake(
-            f"`{name}` needs libraries that are not installed ({error.name}).",
-            advice="Install them: `make search`, or `pip install -r requirements-search.txt`.",
-        ) from error
-    return door.run(module, given, settings, console, pictures)
+PART = "search"
+Pictures = Callable[[Settings], PictureFiles]
 
 
 def _embed_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,9 +60,12 @@ def _day(told: str) -> str:
     return told
 
 
-def _search(
-    module: Any, given: argparse.Namespace, settings: Settings, console: Console, pictures: PictureFiles
-) -> int:
+def _embed(pictures: Pictures, module: Any, given: argparse.Namespace, settings: Settings, console: Console) -> int:
+    found: int = module.embed(settings, console, pictures(settings), given.renew)
+    return found
+
+
+def _search(pictures: Pictures, module: Any, given: argparse.Namespace, settings: Settings, console: Console) -> int:
     filters = Filters(
         min_price=given.min_price,
         max_price=given.max_price,
@@ -112,45 +77,59 @@ def _search(
         seen_since=given.seen_since,
     )
     found: int = module.search(
-        settings, console, given.query, filters, given.top, given.json, given.as_it_is, pictures.find_primary
+        settings,
+        console,
+        given.query,
+        filters,
+        given.top,
+        given.json,
+        given.as_it_is,
+        pictures(settings).find_primary,
     )
     return found
 
 
-DOORS: Mapping[str, Door] = {
-    "embed": Door(
-        "remove backgrounds and make the vectors of all pictures that wait, then build the indexes",
-        "python run.py embed",
-        "search.embed_commands",
-        _embed_arguments,
-        lambda module, given, settings, console, pictures: module.embed(settings, console, pictures, given.renew),
-    ),
-    "embed-worker": Door(
-        "lend this machine's models to another one's `embed`",
-        "python run.py embed-worker 192.168.1.5:8786",
-        "search.helper_command",
-        _helper_arguments,
-        lambda module, given, settings, console, pictures: module.embed_worker(settings, console, given.address),
-    ),
-    "index": Door(
-        "build the served indexes from the vectors",
-        "python run.py index",
-        "search.index_commands",
-        _index_arguments,
-        lambda module, given, settings, console, pictures: module.index(settings, console, given.anew),
-    ),
-    "models": Door(
-        "say which models are there, where they come from and under what licence",
-        "python run.py models --fetch",
-        "search.model_commands",
-        _models_arguments,
-        lambda module, given, settings, console, pictures: module.models(settings, console, given.fetch, given.export),
-    ),
-    "search": Door(
-        "find similar pieces by picture, words or number",
-        "python run.py search chair.jpg --max-price 500",
-        "search.search_commands",
-        _search_arguments,
-        _search,
-    ),
-}
+def doors(pictures: Pictures) -> Mapping[str, Door]:
+    """Return the sub-commands by name; `pictures` gives them the files of a home."""
+    return {
+        "embed": Door(
+            "remove backgrounds and make the vectors of all pictures that wait, then build the indexes",
+            "python run.py embed",
+            PART,
+            "search.embed_commands",
+            _embed_arguments,
+            partial(_embed, pictures),
+        ),
+        "embed-worker": Door(
+            "lend this machine's models to another one's `embed`",
+            "python run.py embed-worker 192.168.1.5:8786",
+            PART,
+            "search.helper_command",
+            _helper_arguments,
+            lambda module, given, settings, console: module.embed_worker(settings, console, given.address),
+        ),
+        "index": Door(
+            "build the served indexes from the vectors",
+            "python run.py index",
+            PART,
+            "search.index_commands",
+            _index_arguments,
+            lambda module, given, settings, console: module.index(settings, console, given.anew),
+        ),
+        "models": Door(
+            "say which models are there, where they come from and under what licence",
+            "python run.py models --fetch",
+            PART,
+            "search.model_commands",
+            _models_arguments,
+            lambda module, given, settings, console: module.models(settings, console, given.fetch, given.export),
+        ),
+        "search": Door(
+            "find similar pieces by picture, words or number",
+            "python run.py search chair.jpg --max-price 500",
+            PART,
+            "search.search_commands",
+            _search_arguments,
+            partial(_search, pictures),
+        ),
+    }

@@ -1,0 +1,1 @@
+"""What keeps a data set for years: backups, mirrors, schedule, alerts, export, moving to PostgreSQL, the doctor."""
