@@ -28,7 +28,17 @@ HOST = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\]"
 WEB_ADDRESS = re.compile(rf"https?://(?:{HOST})(?::(?P<port>[0-9]{{1,5}}))?(?:/[A-Za-z0-9/_.,%+~-]*)?")
 LISTEN = re.compile(rf"(?:{HOST}):[0-9]{{1,5}}")
 LARGEST_ID = 2**63 - 1  # that a database takes
-NUMBERS = ("taxonomy_ids", "cycle_days", "dynamic_max_age_days", "download_workers", "min_free_gb", "shard_pictures")
+NUMBERS = (
+    "taxonomy_ids",
+    "cycle_days",
+    "dynamic_max_age_days",
+    "download_workers",
+    "min_free_gb",
+    "shard_pictures",
+    "backup_keep_hours",
+    "backup_keep_days",
+    "backup_keep_months",
+)
 
 
 class Settings(BaseModel):
@@ -55,7 +65,14 @@ class Settings(BaseModel):
     embed_back_end: Literal["auto", "torch", "onnx"] = "auto"
     embed_address: str = ""
     background_model: str = Field("u2net", pattern=r"^[A-Za-z0-9_-]+$")
-    alerts: str = ""
+    backup_folders: tuple[Path, ...] = (Path("backups"),)
+    backup_keep_hours: int = Field(24, ge=1, le=1_000)
+    backup_keep_days: int = Field(30, ge=1, le=10_000)
+    backup_keep_months: int = Field(12, ge=1, le=1_000)
+    mirror_folder: Path | None = None
+    mirror_tars_folder: Path | None = None
+    alerts: SecretStr = SecretStr("")
+    alerts_digest: bool = False
 
     @field_validator(*NUMBERS, mode="before")
     @classmethod
@@ -81,7 +98,13 @@ class Settings(BaseModel):
             raise ValueError("must be an address of this machine and a port, like 192.168.1.5:8786")
         return value
 
-    @field_validator("embed_models", mode="before")
+    @field_validator("alerts", mode="before")
+    @classmethod
+    def _join_addresses(cls, value: Any) -> Any:
+        """Take a TOML list as well as addresses with spaces between them."""
+        return " ".join(value) if isinstance(value, list) and all(isinstance(part, str) for part in value) else value
+
+    @field_validator("embed_models", "backup_folders", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         """Take `clip_vitb32,dinov2_base` as well as a TOML list."""
@@ -132,6 +155,7 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every text that must appear in no log, dump or error."""
         parts = [*self.key_header.split(":"), self.etsy_shared_secret.get_secret_value(), self.key_header]
+        parts += self.alerts.get_secret_value().split()
         password = _password_of(self.database_url.get_secret_value())
         return tuple(sorted({part for part in [*parts, password] if len(part) >= 4}, key=len, reverse=True))
 
@@ -161,6 +185,16 @@ class Home:
     def images(self) -> Path:
         """The folder of the pictures."""
         return self.root / "images"
+
+    @property
+    def upkeep(self) -> Path:
+        """The folder of what is noted about backups, mirrors and alerts."""
+        return self.root / "data" / "upkeep"
+
+    @property
+    def publishing_database(self) -> Path:
+        """The file of the second database, of artworks on their way to shops."""
+        return self.root / "data" / "fieldfen.db"
 
     @property
     def embeddings(self) -> Path:
@@ -261,7 +295,7 @@ def _in_words(item: Any, names: set[str]) -> str:
         return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ".")
     shown = (
         ""
-        if "SECRET" in name or "KEY" in name or "DATABASE" in name
+        if "SECRET" in name or "KEY" in name or "DATABASE" in name or name == "ALERTS"
         else f" (it is {reprlib.repr(item['input'])[:80]})"
     )
     return f"{name}: {item['msg'].removeprefix('Value error, ')}{shown}"

@@ -20,7 +20,8 @@ from runtime.parts import Parts
 
 STOP_NAMES = ("KILL", "KILL_SD")
 DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX = "downloads", "archive", "primary", "embed", "index"
-WORKS = (DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX)
+BACKUP, MIRROR, MIRROR_TARS = "backup", "mirror", "mirror-tars"
+WORKS = (DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX, BACKUP, MIRROR, MIRROR_TARS)
 """Work beside the crawl; each name is also that of its lock and log."""
 LINGER_SECONDS = 0.5
 log = logging.getLogger(__name__)

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
+from pathlib import Path
 
 from runtime.door import Door
 
 PART = "upkeep"
 
-DOORS: Mapping[str, Door] = {}
+
+def _backup_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accept", action="store_true", help="take the folders as they are, marked or not")
+
+
+def _mirror_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tars", action="store_true", help="the tar shards, to MIRROR_TARS_FOLDER")
+    parser.add_argument("--full", action="store_true", help="compare all bytes afterwards, not samples")
+    parser.add_argument("--accept", action="store_true", help="take the folder, and what is to be deleted, as it is")
+
+
+def _restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="a backup, or the folder that holds them (the newest is taken)")
+
+
+DOORS: Mapping[str, Door] = {
+    "backup": Door(
+        "copy the databases, settings and vectors into BACKUP_FOLDERS while the crawl goes on",
+        "python run.py backup",
+        PART,
+        "upkeep.backup_commands",
+        _backup_arguments,
+        lambda module, given, settings, console: module.backup(settings, console, given.accept),
+    ),
+    "mirror": Door(
+        "have data/ and images/imageprimary/ on a second disk (MIRROR_FOLDER) as they are here",
+        "python run.py mirror",
+        PART,
+        "upkeep.mirror_commands",
+        _mirror_arguments,
+        lambda module, given, settings, console: module.mirror(settings, console, given.tars, given.full, given.accept),
+    ),
+    "restore-backup": Door(
+        "put a backup into this home, which is empty",
+        "python run.py restore-backup /Volumes/Backup/crawler",
+        PART,
+        "upkeep.backup_commands",
+        _restore_arguments,
+        lambda module, given, settings, console: module.restore_backup(settings, console, given.folder),
+    ),
+}

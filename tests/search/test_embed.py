@@ -22,7 +22,7 @@ from search.background import Cut
 from search.catalogue import Catalogue, Vectors
 from search.embedders.table import MODELS
 from search.wiring import Kit
-from tests.search.deaths import dies_at
+from tests.deaths import dies_at
 from tests.search.home import ROOT, change, copy_of, crawled, embed_home, open_home, rows_of, small_kit
 from tests.search.small import SMALL, RoomRemover, SmallEmbedder, load_small
 

@@ -28,7 +28,7 @@ from search.store.vector_store import VectorStore
 from search.store.vectors import Halves
 from search.tasks import EmbedResult, Key, task_id
 from tests.rig import VirtualClock
-from tests.search.deaths import dies_at
+from tests.deaths import dies_at
 from tests.search.home import open_home
 from tests.search.small import SMALL
 

@@ -24,7 +24,7 @@ def test_the_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert settings.etsy_api_url == "https://openapi.etsy.com/v3/application"
     assert settings.etsy_cdn_url == "https://i.etsystatic.com"
     assert settings.database_url.get_secret_value() == "sqlite:///data/db/etsy_data.db"
-    assert (settings.crawler_home, settings.taxonomy_ids, settings.alerts) == (tmp_path, (967,), "")
+    assert (settings.crawler_home, settings.taxonomy_ids, settings.alerts.get_secret_value()) == (tmp_path, (967,), "")
     assert (settings.cycle_days, settings.dynamic_max_age_days) == (7.0, 7.0)
     assert (settings.download_workers, settings.min_free_gb, settings.key_header) == (8, 5.0, "")
 

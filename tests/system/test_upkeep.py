@@ -1,0 +1,65 @@
+"""Backups and mirrors of a home that is being crawled, and a new home made of one, as a person does it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import Build
+from tests.system.process import FAST, SEARCH, Crawler, assert_same_end, assert_sound
+
+MARKET = {"listings": 2000, "shops": 20, "reviews_per_shop": 3.0}
+"""Twenty pages of searches, and twenty batches between them: eight seconds at five calls a second."""
+
+
+def start_slowly(build: Build, name: str) -> Crawler:
+    crawler = build(name, MARKET, rate=5)
+    crawler.start()
+    crawler.wait_for_calls(3)
+    return crawler
+
+
+@pytest.mark.slow
+def test_a_backup_made_under_a_crawl_and_restored_elsewhere_goes_on_to_the_same_end(build: Build) -> None:
+    crawler = start_slowly(build, "crawl")
+    before = len(crawler.sandbox.calls)
+    made = crawler.run("backup")
+    assert made.returncode == 0, made.stderr
+    crawler.wait_for_calls(before + 1)  # the crawl goes on
+    crawler.allow(FAST)
+    crawler.crawl_to_sleep()
+    # The same market at another address, and a home that knows nothing but what the backup holds.
+    again = build("again", MARKET)
+    shutil.rmtree(again.home / "data")
+    told = again.run("restore-backup", str(crawler.home / "backups"))
+    assert told.returncode == 0, told.stderr
+    assert "The crawl stood in TAXONOMY, cycle 1." in told.stdout
+    offset = again.position()["cursor"]["offset"]
+    assert offset > 0
+    again.allow(FAST)
+    again.crawl_to_sleep()
+    assert_same_end(crawler, again)
+    searched = [int(call.params["offset"]) for call in again.calls(SEARCH)]
+    assert min(searched, default=offset) >= offset, "what the backup had was searched again"
+
+
+@pytest.mark.slow
+def test_a_mirror_of_a_crawl_at_work_has_a_database_that_is_sound(build: Build, tmp_path: Path) -> None:
+    folder = tmp_path / "second disk"
+    folder.mkdir()
+    crawler = start_slowly(build, "crawl")
+    crawler.environment["MIRROR_FOLDER"] = str(folder)
+    made = crawler.run("mirror", "--accept")
+    assert made.returncode == 0, made.stderr
+    before = len(crawler.sandbox.calls)
+    crawler.wait_for_calls(before + 1)
+    crawler.allow(FAST)
+    crawler.crawl_to_sleep()
+    assert crawler.run("mirror", "--full").returncode == 0
+    there = build("there", MARKET)
+    shutil.rmtree(there.home / "data")
+    shutil.copytree(folder / "data", there.home / "data")
+    assert_sound(there)
+    assert_same_end(crawler, there)
