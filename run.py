@@ -23,7 +23,8 @@ from runtime.errors import CrawlError
 from runtime.output import outlive_readers
 from runtime.settings import Settings, load_settings
 from search.door import doors as search_doors
-from upkeep.door import DOORS as UPKEEP_DOORS
+from upkeep.door import doors as upkeep_doors
+from upkeep.watch import watched
 
 ROOT = Path(__file__).resolve().parent
 PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
@@ -75,7 +76,7 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         lambda given, settings, console: archives.primary(settings, console),
     ),
 }
-DOORS = {**search_doors(pictures.files), **UPKEEP_DOORS}
+DOORS = {**search_doors(pictures.files), **upkeep_doors(commands.tell_status)}
 ELSEWHERE = {
     "sandbox": ("serve a simulated Etsy on this machine", "sandbox.commands"),
     "demo": ("crawl the sandbox through one whole cycle", "sandbox.demo"),
@@ -93,9 +94,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings(ROOT)
         if given.command is None:
-            return commands.crawl(
-                settings, console, partial(pictures.beside, settings, console), pictures.file_checks(settings)
-            )
+            beside = partial(pictures.beside, settings, console)
+            with watched(settings):
+                return commands.crawl(settings, console, beside, pictures.file_checks(settings))
         if given.command in DOORS:
             return DOORS[given.command].enter(given.command, given, settings, console)
         return COMMANDS[given.command][2](given, settings, console)

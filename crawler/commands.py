@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from peewee import Database
 from rich.console import Console
@@ -74,17 +75,23 @@ def crawl(
 
 def status(settings: Settings, console: Console, as_json: bool) -> int:
     """Print where the crawl stands."""
+    told = tell_status(settings, console)
+    if as_json:
+        console.file.write(json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n")
+    else:
+        console.print(report.status_table(told))
+    return 0
+
+
+def tell_status(settings: Settings, console: Console) -> dict[str, Any]:
+    """Return where the crawl stands, as JSON values; UserMistake and OperatorNeeded where nobody can tell."""
     parts = build_parts(settings, console)
     with _reading(parts):
         told = survey(parts.freshness, parts.clock.now())
     told["running"] = is_running(parts.home.lock)
     told["downloading"] = is_running(parts.home.lock_of(DOWNLOADS))
     told["embedding"] = is_running(parts.home.lock_of(EMBED))
-    if as_json:
-        console.file.write(json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n")
-    else:
-        console.print(report.status_table(told))
-    return 0
+    return told
 
 
 def plan(settings: Settings, console: Console, as_json: bool) -> int:

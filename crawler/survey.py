@@ -92,6 +92,7 @@ def survey(freshness: Freshness, now: float) -> dict[str, Any]:
             "used_24h": day.used(calls, now),
             "next_call_at": iso(day.next_call_at(quota, calls, now)),
         },
+        "last_call_at": usage.last_call_at(),
         "calls_per_second": round(recent / RECENT_SECONDS, 3),
         "calls_24h_by_endpoint": usage.by_endpoint(now - DAY_SECONDS),
         "listings": counts.listings(),

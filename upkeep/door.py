@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from runtime.door import Door
+from runtime.settings import Settings
 
 PART = "upkeep"
+Survey = Callable[[Settings, Console], Mapping[str, Any]]
+
+
+def _alert_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--test", action="store_true", help="send a message to try the addresses")
 
 
 def _backup_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,29 +34,41 @@ def _restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a backup, or the folder that holds them (the newest is taken)")
 
 
-DOORS: Mapping[str, Door] = {
-    "backup": Door(
-        "copy the databases, settings and vectors into BACKUP_FOLDERS while the crawl goes on",
-        "python run.py backup",
-        PART,
-        "upkeep.backup_commands",
-        _backup_arguments,
-        lambda module, given, settings, console: module.backup(settings, console, given.accept),
-    ),
-    "mirror": Door(
-        "have data/ and images/imageprimary/ on a second disk (MIRROR_FOLDER) as they are here",
-        "python run.py mirror",
-        PART,
-        "upkeep.mirror_commands",
-        _mirror_arguments,
-        lambda module, given, settings, console: module.mirror(settings, console, given.tars, given.full, given.accept),
-    ),
-    "restore-backup": Door(
-        "put a backup into this home, which is empty",
-        "python run.py restore-backup /Volumes/Backup/crawler",
-        PART,
-        "upkeep.backup_commands",
-        _restore_arguments,
-        lambda module, given, settings, console: module.restore_backup(settings, console, given.folder),
-    ),
-}
+def doors(survey: Survey) -> Mapping[str, Door]:
+    """Return the sub-commands by name; `survey` tells them what `status` does."""
+    return {
+        "alerts": Door(
+            "say what needs you, and tell ALERTS what is new",
+            "python run.py alerts --test",
+            PART,
+            "upkeep.alert_commands",
+            _alert_arguments,
+            lambda module, given, settings, console: module.tell(settings, console, survey, given.test),
+        ),
+        "backup": Door(
+            "copy the databases, settings and vectors into BACKUP_FOLDERS while the crawl goes on",
+            "python run.py backup",
+            PART,
+            "upkeep.backup_commands",
+            _backup_arguments,
+            lambda module, given, settings, console: module.backup(settings, console, given.accept),
+        ),
+        "mirror": Door(
+            "have data/ and images/imageprimary/ on a second disk (MIRROR_FOLDER) as they are here",
+            "python run.py mirror",
+            PART,
+            "upkeep.mirror_commands",
+            _mirror_arguments,
+            lambda module, given, settings, console: module.mirror(
+                settings, console, given.tars, given.full, given.accept
+            ),
+        ),
+        "restore-backup": Door(
+            "put a backup into this home, which is empty",
+            "python run.py restore-backup /Volumes/Backup/crawler",
+            PART,
+            "upkeep.backup_commands",
+            _restore_arguments,
+            lambda module, given, settings, console: module.restore_backup(settings, console, given.folder),
+        ),
+    }

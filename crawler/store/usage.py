@@ -11,6 +11,7 @@ from peewee import fn
 from crawler.api.ledger import CallsMade
 from models import ApiUsage
 from runtime import bulk
+from runtime.clock import iso
 
 SERVICE = "etsy"
 MINUTE = 60.0  # a row tells the calls of one
@@ -46,6 +47,12 @@ def by_minute(since: float) -> list[tuple[float, int]]:
         .order_by(ApiUsage.recorded_at)
     )
     return [(at.replace(tzinfo=UTC).timestamp(), int(count)) for at, count in bulk.tuples(query)]
+
+
+def last_call_at() -> str | None:
+    """Return the minute of the last call (ISO 8601 UTC), None before the first."""
+    at = ApiUsage.select(fn.MAX(ApiUsage.recorded_at)).where(ApiUsage.service == SERVICE).scalar()
+    return None if at is None else iso(at.replace(tzinfo=UTC).timestamp())
 
 
 def by_endpoint(since: float, until: float | None = None) -> dict[str, int]:

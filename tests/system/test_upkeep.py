@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import Build
-from tests.system.process import FAST, SEARCH, Crawler, assert_same_end, assert_sound
+from tests.system.process import FAST, SEARCH, START_SECONDS, Crawler, assert_same_end, assert_sound
+from tests.upkeep.receiver import receiving
 
 MARKET = {"listings": 2000, "shops": 20, "reviews_per_shop": 3.0}
 """Twenty pages of searches, and twenty batches between them: eight seconds at five calls a second."""
@@ -63,3 +64,22 @@ def test_a_mirror_of_a_crawl_at_work_has_a_database_that_is_sound(build: Build, 
     shutil.copytree(folder / "data", there.home / "data")
     assert_sound(there)
     assert_same_end(crawler, there)
+
+
+def test_a_refused_key_ends_the_crawl_and_is_told_at_once(build: Build) -> None:
+    with receiving() as receiver:
+        crawler = build(ALERTS=receiver.address, MIN_FREE_GB="0", ETSY_API_KEY="wrongkey12345")
+        crawler.start()
+        assert crawler.wait_for_end(START_SECONDS) == 3
+        assert len(receiver.heard) == 1
+        assert "The crawl ended by itself" in receiver.bodies[0]
+        assert "wrongkey12345" not in receiver.bodies[0]
+
+
+def test_with_alerts_a_stop_takes_no_longer_and_tells_nobody(build: Build) -> None:
+    with receiving() as receiver:
+        crawler = build(rate=20, ALERTS=receiver.address)
+        crawler.start()
+        crawler.wait_for_calls(2)
+        assert crawler.stop() == 0
+        assert receiver.heard == []
