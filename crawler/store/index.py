@@ -183,18 +183,21 @@ def place_of(listing_id: int) -> Place | None:
 
 
 def shown_listings(shop_ids: Sequence[int], cycle: int) -> list[int]:
-    """Return a listing of each shop that a search has shown in this cycle and that was active when last read."""
+    """Return the first listing of each shop that a search has shown in this cycle, where it was active when last read.
+
+    A shop whose first one is gone has none here: where all of its listings are, each would be asked for in vain.
+    """
     query = (
         Listing.select(fn.MIN(Listing.listing_id))
         .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
-        .where(
-            bulk.within(Listing.shop, shop_ids),
-            # No index of these two helps, and SQLite would take one: nearly all listings have these values.
-            IndexedListing.last_seen_cycle + 0 == cycle,
-            IndexedListing.idle_count + 0 == 0,
-        )
+        # No index of the cycle helps, and SQLite would take one: nearly all listings were shown in it.
+        .where(bulk.within(Listing.shop, shop_ids), IndexedListing.last_seen_cycle + 0 == cycle)
     )
-    return bulk.first_column(query.group_by(Listing.shop))
+    first = bulk.first_column(query.group_by(Listing.shop))
+    active = IndexedListing.select(IndexedListing.listing_id).where(
+        bulk.within(IndexedListing.listing_id, first), IndexedListing.idle_count + 0 == 0
+    )
+    return bulk.first_column(active)
 
 
 def due_count(due: Due) -> int:

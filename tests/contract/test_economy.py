@@ -100,6 +100,22 @@ def test_a_dead_listing_among_those_that_bring_figures_anew_costs_one_call_and_h
     rig.close()
 
 
+def test_a_shop_that_is_gone_with_all_its_listings_costs_two_calls_and_not_one_for_each_listing(tmp_path: Path) -> None:
+    rig = a_day_before_the_visits(tmp_path / "home")
+    world = rig.sandbox.market
+    gone = rig.rows("SELECT MIN(shop_id) FROM indexed_shops WHERE review_due")[0][0]
+    its = {row[0] for row in rig.rows("SELECT listing_id FROM listings WHERE shop_id = ?", gone)}
+    assert len(its) > 3
+    for listing in [row for row in world.numbered if row.listing_id in its]:
+        world.set_state(listing, REMOVED, int(rig.clock.now()))
+        world.changed(listing, len(rig.sandbox.calls))
+    calls = len(rig.sandbox.calls)
+    rig.run_cycle()
+    made = [(call.endpoint, call.status) for call in rig.sandbox.calls_since(calls) if call.endpoint == BATCH]
+    assert made == [(BATCH, 404), (BATCH, 200)]
+    rig.close()
+
+
 def test_where_a_cycle_cannot_fit_new_listings_come_before_known_ones_and_it_is_said_early(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
