@@ -76,7 +76,7 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         lambda given, settings, console: archives.primary(settings, console),
     ),
 }
-DOORS = {**search_doors(pictures.files), **upkeep_doors(commands.tell_status)}
+DOORS = {**search_doors(pictures.files), **upkeep_doors(commands.tell_status, commands.try_key)}
 ELSEWHERE = {
     "sandbox": ("serve a simulated Etsy on this machine", "sandbox.commands"),
     "demo": ("crawl the sandbox through one whole cycle", "sandbox.demo"),

@@ -15,6 +15,8 @@ from peewee import Database
 from rich.console import Console
 
 from crawler import checkpoint, dumps, report
+from crawler.api.transport import PING
+from crawler.api.wire import WireError
 from crawler.batch import read_batch
 from crawler.checkpoint import load_position
 from crawler.context import due_at
@@ -27,14 +29,17 @@ from crawler.wiring import (
     Parts,
     build_calling,
     build_engine,
+    build_limiter,
     build_parts,
     build_watch,
+    build_wire,
     open_for_reading,
     open_for_writing,
 )
 from runtime.clock import iso
 from runtime.database import errors_in_words, in_words, transaction
-from runtime.errors import Bug, CrawlError, OperatorNeeded, Stopped, UserMistake
+from runtime.errors import Bug, CrawlError, OperatorNeeded, ServerTrouble, Stopped, UserMistake
+from runtime.files import make_folders
 from runtime.findings import FileChecks
 from runtime.instance import at_work_on, is_running
 from runtime.logs import redact, set_up_logs
@@ -92,6 +97,24 @@ def tell_status(settings: Settings, console: Console) -> dict[str, Any]:
     told["downloading"] = is_running(parts.home.lock_of(DOWNLOADS))
     told["embedding"] = is_running(parts.home.lock_of(EMBED))
     return told
+
+
+def try_key(settings: Settings, console: Console) -> tuple[int, str]:
+    """Make one call that asks for nothing; return its status and the server's time (`Date`), ServerTrouble without one.
+
+    It keeps to the calls a second; it is not counted, since there may be no database yet.
+    """
+    parts = build_parts(settings, console)
+    make_folders(parts.home.data, parts.home.root)  # the first thing that is done on a new home may be to ask this
+    limiter = build_limiter(parts)
+    sent = limiter.wait_for_turn()
+    try:
+        answer = build_wire(parts, limiter).get(PING.path, {})
+    except WireError as error:
+        raise ServerTrouble(f"{settings.etsy_api_url} does not answer ({error}).", endpoint=PING.endpoint) from error
+    finally:
+        limiter.answered(sent)
+    return answer.status, answer.headers.get("date", "")
 
 
 def plan(settings: Settings, console: Console, as_json: bool) -> int:

@@ -91,20 +91,29 @@ def build_calling(
 ) -> Calling:
     """Return the API client and what counts its calls; the database is open."""
     settings, clock, stop = parts.settings, parts.clock, parts.stop
-    parts.files.ensure_rate()
     parts.files.load_breaks()
-    if slots is None:
-        folders = (platformdirs.user_state_path(APP), parts.home.data)
-        slots = SlotFile.for_key(folders, settings.etsy_api_url, settings.key_header)
-    limiter = Limiter(clock, stop, RateFile(parts.files), slots)
-    if wire is None:
-        wire = HttpWire(settings.etsy_api_url, settings.key_header, APP, clock, limiter.leaves)
+    limiter = build_limiter(parts, slots)
+    wire = wire or build_wire(parts, limiter)
     ledger = Ledger(clock, load_quota(), usage.by_minute(clock.now() - 2 * DAY_SECONDS))
     transport = Transport(wire, limiter, ledger, clock, stop)
     client = Client(Lookahead(transport, stop, workers), transport)
     cycle = Cycle(1, clock.now()) if load_position() is None else load_cycle()
     context = Context(client, clock, stop, parts.freshness, settings.taxonomy_ids, parts.files, cycle, file_checks)
     return Calling(context, ledger)
+
+
+def build_limiter(parts: Parts, slots: SlotFile | None = None) -> Limiter:
+    """Return what lets calls go; all processes that use the key share its slots."""
+    parts.files.ensure_rate()
+    if slots is None:
+        folders = (platformdirs.user_state_path(APP), parts.home.data)
+        slots = SlotFile.for_key(folders, parts.settings.etsy_api_url, parts.settings.key_header)
+    return Limiter(parts.clock, parts.stop, RateFile(parts.files), slots)
+
+
+def build_wire(parts: Parts, limiter: Limiter) -> Wire:
+    """Return what carries calls to the API."""
+    return HttpWire(parts.settings.etsy_api_url, parts.settings.key_header, APP, parts.clock, limiter.leaves)
 
 
 def build_engine(

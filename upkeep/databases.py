@@ -47,9 +47,14 @@ def copy_database(source: Path, target: Path, stop: Stop) -> dict[str, int]:
     return counts
 
 
-def check_database(path: Path, stop: Stop) -> dict[str, int]:
-    """Return how many rows each table has; OperatorNeeded where SQLite finds the file damaged."""
-    with errors_in_words(path), reading(path, stop, alone=True) as database:
+def check_database(path: Path, stop: Stop, alone: bool = True) -> dict[str, int]:
+    """Return how many rows each table has; OperatorNeeded where SQLite finds the file damaged.
+
+    `alone` says that nobody writes it.
+    """
+    with errors_in_words(path), reading(path, stop, alone) as database:
+        if not alone:
+            database.execute("BEGIN")  # the rows and what the database counts itself are of one moment
         found = [row[0] for row in database.execute("PRAGMA quick_check(5)")]
         if found != ["ok"]:
             raise OperatorNeeded(f"{path} is damaged ({'; '.join(found)}).", advice="Check the disk and try again.")

@@ -9,10 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
-from runtime.door import Door
+from runtime.door import Door, no_arguments
 from runtime.settings import Settings
 
 PART = "upkeep"
+SCHEDULE_ACTIONS = {
+    "show": "print what would be installed and what is (without a flag, too)",
+    "install": "show it, ask, then install it",
+    "remove": "show what is installed of this home, ask, then remove it",
+}
+TryKey = Callable[[Settings, Console], tuple[int, str]]
 Survey = Callable[[Settings, Console], Mapping[str, Any]]
 
 
@@ -34,8 +40,8 @@ def _restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a backup, or the folder that holds them (the newest is taken)")
 
 
-def doors(survey: Survey) -> Mapping[str, Door]:
-    """Return the sub-commands by name; `survey` tells them what `status` does."""
+def doors(survey: Survey, try_key: TryKey) -> Mapping[str, Door]:
+    """Return the sub-commands by name; `survey` tells them what `status` does, `try_key` makes one call."""
     return {
         "alerts": Door(
             "say what needs you, and tell ALERTS what is new",
@@ -52,6 +58,14 @@ def doors(survey: Survey) -> Mapping[str, Door]:
             "upkeep.backup_commands",
             _backup_arguments,
             lambda module, given, settings, console: module.backup(settings, console, given.accept),
+        ),
+        "doctor": Door(
+            "examine this home and this machine, and say what to do; one call tries the key",
+            "python run.py doctor",
+            PART,
+            "upkeep.doctor_commands",
+            no_arguments,
+            lambda module, given, settings, console: module.doctor(settings, console, survey, try_key),
         ),
         "mirror": Door(
             "have data/ and images/imageprimary/ on a second disk (MIRROR_FOLDER) as they are here",

@@ -83,3 +83,15 @@ def test_with_alerts_a_stop_takes_no_longer_and_tells_nobody(build: Build) -> No
         crawler.wait_for_calls(2)
         assert crawler.stop() == 0
         assert receiver.heard == []
+
+
+def test_the_doctor_tries_the_key_with_one_call_and_finds_a_wrong_one(build: Build) -> None:
+    crawler = build()
+    told = crawler.run("doctor")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "key: Etsy takes it" in told.stdout
+    assert [call.endpoint for call in crawler.sandbox.calls] == ["ping"]
+    crawler.environment["ETSY_API_KEY"] = "wrongkey12345"
+    told = crawler.run("doctor")
+    assert told.returncode == 2
+    assert "Etsy refuses it" in told.stdout and "wrongkey12345" not in told.stdout
