@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging search upkeep models sandbox tests bench
 
-.PHONY: demo test test-search search run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
-	bench-verify bench-search clean
+.PHONY: demo test test-search search upkeep run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
+	bench-verify bench-search bench-export clean
 
 demo: .venv/run
 	$(BIN)/python run.py demo
@@ -17,6 +17,9 @@ test: .venv/dev
 
 # The image search; its libraries are large, and the crawler runs without them.
 search: .venv/search
+
+# Backups, export, alerts; the crawler runs without their libraries, too.
+upkeep: .venv/upkeep
 
 # In two processes: on a Mac, torch and FAISS crash in one.
 test-search: .venv/search .venv/dev
@@ -74,6 +77,10 @@ bench-search: .venv/search .venv/dev .venv-bench-search/ready
 bench-size: .venv/run
 	$(BIN)/python -m bench.size $(ARGS)
 
+# For example ARGS="--rows 1000000 --folder /tmp/export".
+bench-export: .venv/run .venv/upkeep
+	$(BIN)/python -m bench.export $(ARGS)
+
 PICTURES ?= 1000000
 bench-verify: .venv/run
 	$(BIN)/python -m bench.verify_pictures --pictures $(PICTURES)
@@ -90,12 +97,16 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements.txt requirements-postgres.txt requirements-dev.txt | .venv/bin/python
+.venv/dev: requirements.txt requirements-postgres.txt requirements-upkeep.txt requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ .venv/run
+	@touch $@ .venv/run .venv/upkeep
 
 .venv/search: requirements.txt requirements-search.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-search.txt
+	@touch $@ .venv/run
+
+.venv/upkeep: requirements.txt requirements-upkeep.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-upkeep.txt
 	@touch $@ .venv/run
 
 .venv-bench/ready: bench/requirements-pictures.txt | .venv/bin/python

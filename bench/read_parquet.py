@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pyarrow.parquet  # type: ignore[import-not-found]
+import pyarrow.parquet
 
 
 def main(folder: Path) -> None:

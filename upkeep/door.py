@@ -36,6 +36,11 @@ def _mirror_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept", action="store_true", help="take the folder, and what is to be deleted, as it is")
 
 
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="a folder that does not exist yet, or is empty")
+    parser.add_argument("--csv", action="store_true", help="write each file as CSV, too")
+
+
 def _restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a backup, or the folder that holds them (the newest is taken)")
 
@@ -84,5 +89,13 @@ def doors(survey: Survey, try_key: TryKey) -> Mapping[str, Door]:
             "upkeep.backup_commands",
             _restore_arguments,
             lambda module, given, settings, console: module.restore_backup(settings, console, given.folder),
+        ),
+        "export": Door(
+            "write every table and the weekly views as Parquet, while the crawl goes on",
+            "python run.py export market-2026-11-21",
+            PART,
+            "upkeep.export_commands",
+            _export_arguments,
+            lambda module, given, settings, console: module.export(settings, console, given.folder, given.csv),
         ),
     }

@@ -64,6 +64,16 @@ INSIDE = {
     "search.background": "search.embedders.preprocess",
     "search.stages": "search.catalogue search.pictures search.store search.tasks",
     "search.embedding": "search.crew search.gate search.pace search.stages search.store.checks search.tasks",
+    "upkeep.retention": "",
+    "upkeep.trees": "",
+    "upkeep.tools": "",
+    "upkeep.records": "",
+    "upkeep.targets": "",
+    "upkeep.databases": "",
+    "upkeep.manifest": "",
+    "upkeep.mirror": "upkeep.tools upkeep.trees",
+    "upkeep.conditions": "upkeep.ends upkeep.records",
+    "upkeep.export": "upkeep.export",
     "imaging.worker": "imaging.address imaging.check imaging.disk imaging.fetch imaging.layout imaging.store.queue",
 }
 NEVER_BY_STATES = (
@@ -89,6 +99,9 @@ PURE = (
     "imaging.outcomes",
     "search.ensemble",
     "search.pace",
+    "upkeep.retention",
+    "upkeep.conditions",
+    "upkeep.export.asof",
 )
 WAITING = {
     "time.time",
@@ -197,10 +210,11 @@ def test_no_lower_layer_of_the_api_knows_the_client(module: str) -> None:
         ("rembg", {"search.background_rembg"}),
         ("open_clip", {"search.embedders.open_clip_model"}),
         ("cryptography", {"search.certificates"}),
+        ("apprise", {"upkeep.sending"}),
     ],
 )
 def test_a_library_is_known_to_one_file_of_a_package(library: str, homes: set[str]) -> None:
-    packages = "crawler imaging runtime run models" + (
+    packages = "crawler imaging runtime run models upkeep" + (
         "" if library == "PIL" else " search"
     )  # search lives by pictures
     users = {name for name in MODULES if under(name, packages)}
