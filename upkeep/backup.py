@@ -123,7 +123,9 @@ class Backup:
         for name, copy in self._originals.copies(self._stop).items():
             target = aside / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            rows[name] = copy(target) or {}
+            counted = copy(target)
+            if counted is not None:
+                rows[name] = counted
             size, digest = digest_of(target, self._stop.raise_if_requested)
             files[name] = Kept(size, digest, target.stat().st_mtime_ns)
         linked = 0
