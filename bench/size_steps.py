@@ -33,11 +33,12 @@ from crawler.api.wire import WireAnswer
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
 from crawler.wiring import Parts, build_calling, build_watch, open_for_writing
-from runtime.database import transaction
+from runtime.database import LogTidier, transaction
 from runtime.progress import Progress
 from runtime.settings import Home, load_settings
 from runtime.stop import Stop
 
+TIDIED_SECONDS = 0.001  # a look that carried nothing over takes less
 LATENCY_SECONDS = 0.3  # of an answer, on the virtual clock: as Etsy's
 OLD_ROWS, NEW_ROWS = 98, 2  # of a search page
 SHARES = {"VERIFY": 0.05, "TAXONOMY": 0.6, "BACKFILL": 0.1, "REVIEWS": 0.25}
@@ -174,6 +175,7 @@ class Steps:
     def __post_init__(self) -> None:
         """Begin with no step taken."""
         self.taken: list[dict[str, Any]] = []
+        self.tidied: list[float] = []
         self._transaction_seconds = self._cpu_seconds = self._sql_within = 0.0
 
     def run(self, state: str, number: int, watch_too: bool) -> dict[str, list[float]]:
@@ -187,8 +189,13 @@ class Steps:
         calling = build_calling(parts, self.wire, SlotFile(None), workers=0)
         end = len(self.taken) + number
 
+        tidy = LogTidier(database)
+
         def observe(position: Position, outcome: Outcome | None) -> None:
             self._note(state)
+            began = time.perf_counter()
+            tidy()
+            self.tidied.append(time.perf_counter() - began)
             if len(self.taken) >= end or position.state != state:
                 stop.ask("the bench")
             self._begin()
@@ -277,6 +284,7 @@ def main(arguments: list[str]) -> int:
         peaks[f"the end of {state}"] = peak_bytes()
     told = {
         "steps": steps.taken,
+        "tidied": [seconds for seconds in steps.tidied if seconds > TIDIED_SECONDS],
         "watch": looked["TAXONOMY"],
         "peaks": peaks,
         "statements": statements.as_json(25),

@@ -30,7 +30,7 @@ from crawler.watch import Companion, Watch
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime import parts as common
 from runtime.clock import DAY_SECONDS
-from runtime.database import transaction
+from runtime.database import LogTidier, transaction
 from runtime.findings import FileChecks
 from runtime.progress import Progress
 from runtime.settings import Settings
@@ -120,7 +120,13 @@ def build_engine(
     parts: Parts, database: Database, calling: Calling, observe: Callable[[Position, Outcome | None], None]
 ) -> Engine:
     """Return the engine, standing where the database says."""
-    return Engine(calling.context, calling.ledger, partial(transaction, database, parts.stop), observe)
+    tidy = LogTidier(database)
+
+    def after_step(position: Position, outcome: Outcome | None) -> None:
+        observe(position, outcome)
+        tidy()
+
+    return Engine(calling.context, calling.ledger, partial(transaction, database, parts.stop), after_step)
 
 
 def build_watch(parts: Parts, calling: Calling, progress: Progress, companion: Companion) -> Watch:

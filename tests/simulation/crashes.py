@@ -110,7 +110,7 @@ class Killer:
             self._all += 1
 
         self._begin(home)
-        with self._hooks.watching(home, count):
+        with self._hooks.watching(home, count, self._scene.log_pages):
             self._scene.run(home)
         wrong = self._scene.judge(home, deaths=0)
         assert not wrong.differences, wrong.differences
