@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging search upkeep models sandbox tests bench
 
-.PHONY: demo test test-search search upkeep run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
+.PHONY: demo test test-search test-postgres search upkeep run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
 	bench-verify bench-search bench-export clean
 
 demo: .venv/run
@@ -25,6 +25,10 @@ upkeep: .venv/upkeep
 test-search: .venv/search .venv/dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal tests/search --ignore tests/search/models
 	$(BIN)/python -m pytest tests/search/models
+
+# The system tests with the crawlers' databases on a PostgreSQL server of their own (apt-get install postgresql).
+test-postgres: .venv/dev
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal tests/system
 
 lint: .venv/dev
 	$(BIN)/ruff check $(PACKAGES)

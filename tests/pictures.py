@@ -66,9 +66,9 @@ def shown(sandbox: Sandbox, listings: int | None = None) -> list[Shown]:
     return found
 
 
-def open_home(home: Path) -> Database:
+def open_home(home: Path, url: str = DEFAULT_DATABASE_URL) -> Database:
     """Open a home's database and bind the models to it."""
-    return open_database(DEFAULT_DATABASE_URL, home, CRAWLER_MODELS, MIGRATIONS)
+    return open_database(url, home, CRAWLER_MODELS, MIGRATIONS)
 
 
 def enqueue(pictures: Iterable[Shown], **told: Any) -> None:
@@ -95,10 +95,10 @@ def enqueue(pictures: Iterable[Shown], **told: Any) -> None:
     )
 
 
-def fill(home: Path, sandbox: Sandbox, listings: int | None = None) -> list[Shown]:
+def fill(home: Path, sandbox: Sandbox, listings: int | None = None, url: str = DEFAULT_DATABASE_URL) -> list[Shown]:
     """Queue the pictures of the market's first so many listings in a home of its own; return them."""
     found = shown(sandbox, listings)
-    database = open_home(home)
+    database = open_home(home, url)
     with database.atomic():
         enqueue(found)
     database.close()

@@ -45,6 +45,18 @@ def _restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a backup, or the folder that holds them (the newest is taken)")
 
 
+def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", help="the address of a PostgreSQL database; its password is better kept in ~/.pgpass")
+
+
+def _schedule_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_mutually_exclusive_group()
+    for action, help_text in SCHEDULE_ACTIONS.items():
+        actions.add_argument(f"--{action}", dest="action", action="store_const", const=action, help=help_text)
+    parser.set_defaults(action="show")
+    parser.add_argument("--yes", action="store_true", help="do not ask, where nobody is at a terminal")
+
+
 def doors(survey: Survey, try_key: TryKey) -> Mapping[str, Door]:
     """Return the sub-commands by name; `survey` tells them what `status` does, `try_key` makes one call."""
     return {
@@ -97,5 +109,21 @@ def doors(survey: Survey, try_key: TryKey) -> Mapping[str, Door]:
             "upkeep.export_commands",
             _export_arguments,
             lambda module, given, settings, console: module.export(settings, console, given.folder, given.csv),
+        ),
+        "migrate-database": Door(
+            "carry the SQLite data set over to PostgreSQL and compare the two; the SQLite file stays as it is",
+            "python run.py migrate-database postgresql://crawler@localhost/furniture",
+            PART,
+            "upkeep.migrate_commands",
+            _migrate_arguments,
+            lambda module, given, settings, console: module.migrate_database(settings, console, given.url),
+        ),
+        "schedule": Door(
+            "have the crawl kept alive, and backups, mirrors and archives made, by launchd, systemd or cron",
+            "python run.py schedule --install",
+            PART,
+            "upkeep.schedule_commands",
+            _schedule_arguments,
+            lambda module, given, settings, console: module.schedule(settings, console, given.action, given.yes),
         ),
     }

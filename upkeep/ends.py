@@ -6,16 +6,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from runtime.clock import Clock, iso
-from runtime.errors import AlreadyRunning, CrawlError, UserMistake
-from runtime.files import make_folders, read_json, write_json
+from runtime.errors import AlreadyRunning, CrawlError
 from runtime.instance import is_running
 from runtime.logs import redact
 from runtime.settings import Home, Settings
+from upkeep.notes import load_note, save_note
 
-NAME = "crawl.json"
+NAME = "crawl"
 AT_WORK = -1
 log = logging.getLogger(__name__)
 
@@ -51,22 +50,14 @@ def noting_the_end(settings: Settings, clock: Clock) -> Iterator[None]:
 
 def load_end(home: Home) -> End | None:
     """Return how the crawl ended last, None where that is not known."""
-    path = _path(home)
-    if not path.exists():
-        return None
     try:
-        return End(**read_json(path))
-    except (UserMistake, TypeError):
+        return End(**(load_note(home, NAME) or {}))
+    except TypeError:
         return None
 
 
 def _note(home: Home, end: End) -> None:
     try:
-        make_folders(_path(home).parent, home.root)
-        write_json(_path(home), asdict(end))
+        save_note(home, NAME, asdict(end))
     except (CrawlError, OSError) as error:  # a disk that is full or gone is told by what it ended with
-        log.warning("The end of the crawl is not noted: %s", error)
-
-
-def _path(home: Home) -> Path:
-    return home.upkeep / NAME
+        log.debug("How the crawl stands is not noted: %s", error)

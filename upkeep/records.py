@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import UserMistake
-from runtime.files import make_folders, read_json, write_json
 from runtime.settings import Home
+from upkeep.notes import load_note, save_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +26,13 @@ class Records:
 
     def __init__(self, home: Home, work: str) -> None:
         self._home = home
-        self._path = home.upkeep / f"{work}.json"
+        self._work = work
 
     def load(self) -> dict[str, Record]:
-        """Return all records; none where there is no file, or one that makes no sense."""
-        if not self._path.exists():
-            return {}
+        """Return all records; none where there are none, or what is there makes no sense."""
         try:
-            return {str(folder): Record(**told) for folder, told in read_json(self._path).items()}
-        except (UserMistake, TypeError, AttributeError):
+            return {str(folder): Record(**told) for folder, told in (load_note(self._home, self._work) or {}).items()}
+        except (TypeError, AttributeError):
             return {}
 
     def note(self, folder: Path, at: str, trouble: str = "", details: Mapping[str, Any] | None = None) -> None:
@@ -46,5 +43,4 @@ class Records:
             found[str(folder)] = replace(before, tried_at=at, trouble=trouble)
         else:
             found[str(folder)] = Record(at, at, "", dict(details or {}))
-        make_folders(self._path.parent, self._home.root)
-        write_json(self._path, {name: asdict(record) for name, record in sorted(found.items())})
+        save_note(self._home, self._work, {name: asdict(record) for name, record in sorted(found.items())})

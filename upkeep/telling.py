@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from runtime.clock import iso
-from runtime.errors import UserMistake
-from runtime.files import make_folders, read_json, write_json
 from runtime.settings import Home
 from upkeep.conditions import Alert
+from upkeep.notes import load_note, save_note
 
+NAME = "alerts"
 DIGEST_HOUR = 7  # UTC
 
 
@@ -79,21 +78,13 @@ def _standing_in_words(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def load_told(home: Home) -> Told:
-    """Return what was told; nothing where there is no file, or one that makes no sense."""
-    path = _path(home)
-    if not path.exists():
-        return Told()
+    """Return what was told; nothing where nothing was, or what is kept makes no sense."""
     try:
-        return Told(**read_json(path))
-    except (UserMistake, TypeError):
+        return Told(**(load_note(home, NAME) or {}))
+    except TypeError:
         return Told()
 
 
 def save_told(home: Home, told: Told) -> None:
     """Keep what was told; OSError, OperatorNeeded."""
-    make_folders(_path(home).parent, home.root)
-    write_json(_path(home), asdict(told))
-
-
-def _path(home: Home) -> Path:
-    return home.upkeep / "alerts.json"
+    save_note(home, NAME, asdict(told))

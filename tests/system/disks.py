@@ -66,5 +66,4 @@ def assert_goes_on_to_a_true_end(crawler: Crawler) -> None:
     crawler.wait_until("it is at work", lambda: "Going on at" in crawler.output)
     crawler.crawl_to_sleep()
     assert differences(crawler.rows, crawler.sandbox) == []
-    assert crawler.rows("PRAGMA integrity_check") == [("ok",)]
-    assert crawler.rows("PRAGMA foreign_key_check") == []
+    assert crawler.data_set.faults() == []

@@ -6,18 +6,18 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sandbox import Sandbox, SandboxServer
 from sandbox.answer import Call
+from tests.pictures import Shown, fill
+from tests.system.data_sets import NOT_YET, DataSet, SqliteFile
 from tests.truth import COLLECTED_TABLES, differences
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,10 +37,12 @@ class Crawler:
         folder: Path,
         server: SandboxServer,
         rate: float | None = FAST,
+        data_set: DataSet | None = None,
         **settings: str,
     ) -> None:
         self.folder = folder
         self.home = folder / "home"
+        self.data_set: DataSet = data_set or SqliteFile(self.database)
         self.sandbox: Sandbox = server.sandbox
         self.environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -53,7 +55,10 @@ class Crawler:
             "ETSY_SHARED_SECRET": SECRET,
             **settings,
         }
-        self._leave_out_psycopg()
+        if isinstance(self.data_set, SqliteFile):
+            self._leave_out_psycopg()
+        else:
+            self.environment.setdefault("DATABASE_URL", self.data_set.url)
         self.program = [sys.executable, "run.py"]
         self.process: subprocess.Popen[bytes] | None = None
         self.lives = 0
@@ -168,6 +173,10 @@ class Crawler:
             self.process.kill()
             self.process.wait(STOP_SECONDS)
 
+    def fill(self, listings: int | None = None) -> list[Shown]:
+        """Queue the pictures of the market's first so many listings; return them."""
+        return fill(self.home, self.sandbox, listings, self.data_set.url)
+
     # Waiting
 
     def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
@@ -207,14 +216,13 @@ class Crawler:
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return what the database answers; it is opened for reading only."""
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)) as connection:
-            return connection.execute(query, values).fetchall()
+        return self.data_set.rows(query, *values)
 
     def state(self, key: str) -> Any:
         """Return the value under a key of sync_state, None while there is none."""
         try:
             found = self.rows("SELECT value FROM sync_state WHERE key = ?", key)
-        except sqlite3.OperationalError:  # the file or the table is not there yet
+        except NOT_YET:
             return None
         return json.loads(found[0][0]) if found else None
 
@@ -224,13 +232,13 @@ class Crawler:
 
     def write(self, query: str, *values: Any) -> None:
         """Change the database by hand, as a person with `sqlite3` would; nothing may run meanwhile."""
-        with closing(sqlite3.connect(self.database, timeout=5)) as connection, connection:
-            connection.execute(query, values)
+        self.data_set.write(query, *values)
 
     def save_state(self, key: str, value: Any) -> None:
         """Put a value under a key of sync_state by hand."""
         text = value if isinstance(value, str) else json.dumps(value)
-        self.write("INSERT OR REPLACE INTO sync_state (key, value) VALUES (?, ?)", key, text)
+        kept = "ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+        self.write(f"INSERT INTO sync_state (key, value) VALUES (?, ?) {kept}", key, text)
 
     def calls(self, *endpoints: str, since: int = 0) -> list[Call]:
         """Return the calls that the sandbox got, of these endpoints (none named: of all)."""
@@ -247,8 +255,11 @@ def content(crawler: Crawler) -> dict[str, list[tuple[Any, ...]]]:
     """
     found = {}
     for table in TABLES:
-        told = [row[1] for row in crawler.rows(f"PRAGMA table_info({table})")]
-        columns = [name for name in told if not is_moment(name) and (table, name) not in OF_DOWNLOADS]
+        columns = [
+            name
+            for name in crawler.data_set.columns(table)
+            if not is_moment(name) and (table, name) not in OF_DOWNLOADS
+        ]
         assert columns, f"there is no table {table}"
         kind = "DISTINCT" if table.endswith("_dynamic") else "ALL"
         found[table] = sorted(crawler.rows(f"SELECT {kind} {', '.join(columns)} FROM {table}"), key=repr)
@@ -273,15 +284,13 @@ def assert_same_end(whole: Crawler, other: Crawler) -> None:
 
 def assert_sound(crawler: Crawler) -> None:
     """Have SQLite look through the whole database file."""
-    for check, well in (("integrity_check", [("ok",)]), ("foreign_key_check", [])):
-        found = crawler.rows(f"PRAGMA {check}")
-        assert found == well, f"{check}: {found[:3]}"
+    found = crawler.data_set.faults()
+    assert not found, f"{found[:3]}"
 
 
 def snapshot(crawler: Crawler) -> dict[str, list[Any]]:
     """Return every row of every table."""
-    tables = [name for (name,) in crawler.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return {table: sorted(crawler.rows(f"SELECT * FROM {table}"), key=repr) for table in tables}
+    return {table: sorted(crawler.rows(f"SELECT * FROM {table}"), key=repr) for table in crawler.data_set.tables()}
 
 
 def is_moment(column: str) -> bool:

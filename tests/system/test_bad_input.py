@@ -81,6 +81,7 @@ def test_a_database_of_a_newer_version_is_refused_and_not_changed(copy: Crawler)
     assert snapshot(copy) == before
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 @pytest.mark.parametrize("command", [(), ("status",), ("verify",)])
 def test_a_file_that_is_no_database_is_refused_and_not_changed(build: Build, command: tuple[str, ...]) -> None:
     crawler = build(market=TINY)
@@ -90,6 +91,7 @@ def test_a_file_that_is_no_database_is_refused_and_not_changed(build: Build, com
     assert crawler.database.read_bytes() == content
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 def test_a_database_cut_short_is_refused_in_words(copy: Crawler) -> None:
     whole = copy.database.read_bytes()
     copy.database.write_bytes(whole[: len(whole) // 2])

@@ -355,7 +355,7 @@ def test_the_key_appears_in_no_file_no_output_and_no_process_list(build: Build) 
     assert printed[-1].returncode == 3
     told += [(done.stdout + done.stderr).encode() for done in printed]
     files = [path for path in crawler.folder.rglob("*") if path.is_file()]
-    assert {"etsy_data.db", "crawler.log"} <= {path.name for path in files}
+    assert {"qps_config.json", "crawler.log"} <= {path.name for path in files}
     for secret in (KEYSTRING, SECRET):
         assert not [path for path in files if secret.encode() in path.read_bytes()]
         assert not [path for path in files if secret in str(path)]

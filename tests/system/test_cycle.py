@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,10 +60,10 @@ def test_a_second_cycle_of_a_market_that_stood_still_makes_only_the_searches_and
         BATCH: math.ceil(listed[1] / 100),
     }
     assert differences(crawler.rows, crawler.sandbox) == []
-    assert crawler.rows("SELECT DISTINCT n FROM (SELECT COUNT(*) n FROM listings_dynamic GROUP BY listing_id)") == [
+    assert crawler.rows("SELECT DISTINCT n FROM (SELECT COUNT(*) n FROM listings_dynamic GROUP BY listing_id) t") == [
         (2,)
     ]
-    assert crawler.rows("SELECT DISTINCT n FROM (SELECT COUNT(*) n FROM shops_dynamic GROUP BY shop_id)") == [(2,)]
+    assert crawler.rows("SELECT DISTINCT n FROM (SELECT COUNT(*) n FROM shops_dynamic GROUP BY shop_id) t") == [(2,)]
 
 
 def test_a_restart_in_sleep_waits_for_the_same_moment_and_then_begins_the_next_cycle(build: Build) -> None:
@@ -95,11 +95,7 @@ def test_the_next_cycle_brings_what_has_changed_and_what_is_gone(build: Build) -
     assert crawler.stop() == 0
     after = set(map(repr, crawler.rows("SELECT * FROM listings_dynamic")))
     assert len(after) > len(before)
-    latest = dict(
-        crawler.rows(
-            "SELECT listing_id, state FROM listings_dynamic GROUP BY listing_id HAVING MAX(snapshot_timestamp)"
-        )
-    )
+    latest = dict(crawler.rows("SELECT listing_id, state FROM listings_dynamic ORDER BY snapshot_timestamp"))
     truth = crawler.sandbox.truth().listings
     gone = [key for key, state in latest.items() if state == "removed"]
     assert gone
@@ -111,12 +107,14 @@ def test_the_next_cycle_brings_what_has_changed_and_what_is_gone(build: Build) -
 def pass_days(crawler: Crawler, days: float) -> None:
     """Let so much time pass for a crawler that is stopped: every moment that it has written lies earlier."""
     shift = days * DAY_SECONDS
-    modifier = f"-{shift} seconds"
-    crawler.write("UPDATE api_usage SET recorded_at = datetime(recorded_at, ?)", modifier)
+    counted = crawler.rows("SELECT id, recorded_at FROM api_usage")
+    for number, at in counted:
+        earlier = datetime.fromisoformat(str(at)) - timedelta(seconds=shift)
+        crawler.write("UPDATE api_usage SET recorded_at = ? WHERE id = ?", str(earlier), number)
     for table, columns in MOMENTS.items():
         for column in columns:
-            made = f"strftime('%Y-%m-%dT%H:%M:%SZ', {column}, ?)"
-            crawler.write(f"UPDATE {table} SET {column} = {made} WHERE {column} IS NOT NULL", modifier)
+            made = crawler.data_set.earlier(column)
+            crawler.write(f"UPDATE {table} SET {column} = {made} WHERE {column} IS NOT NULL", shift)
     quota, cycle, position = crawler.state("quota"), crawler.state("cycle"), crawler.position()
     for name in ("heard_at", "not_before", "cut_at"):
         quota[name] = max(0.0, quota[name] - shift)

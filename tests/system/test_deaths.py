@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pty
-import shutil
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from sandbox.taxonomy import DESCENDANTS, FURNITURE
-from tests.pictures import CHEAP, asked_twice, fill, troubles
+from tests.pictures import CHEAP, asked_twice, troubles
 from tests.simulation.counts import note_count
 from tests.system.conftest import TINY, Build
 from tests.system.process import FAST, LOOK_SECONDS, STOP_SECONDS, Crawler, content, snapshot
@@ -189,8 +188,8 @@ def test_started_with_its_output_closed_it_crawls_all_the_same(build: Build) -> 
 torture = pytest.mark.skipif(not TORTURE, reason="make torture")
 
 
-def copy_home(base: Crawler, other: Crawler) -> Crawler:
-    shutil.copytree(base.home, other.home, dirs_exist_ok=True)
+def copy_home(build: Build, base: Crawler, name: str) -> Crawler:
+    other = build(name, like=base)
     other.environment |= {name: base.environment[name] for name in ("MIN_FREE_GB", "DOWNLOAD_WORKERS")}
     return other
 
@@ -244,7 +243,7 @@ def timed(crawler: Crawler, *arguments: str) -> float:
 def test_archive_and_primary_killed_and_given_again_leave_the_files_and_rows_of_a_run_left_alone(build: Build) -> None:
     base = crawl_beside(build, "base", **{**CHEAP, "listings": 500})
     finish(base)
-    whole, killed = copy_home(base, build("whole")), copy_home(base, build("killed"))
+    whole, killed = copy_home(build, base, "whole"), copy_home(build, base, "killed")
     for crawler in (whole, killed):
         crawler.environment |= {"ARCHIVE_RAW": "1", "SHARD_PICTURES": "10"}
     for command in ("archive", "primary"):
@@ -258,7 +257,7 @@ def test_archive_and_primary_killed_and_given_again_leave_the_files_and_rows_of_
 def test_download_killed_and_given_again_brings_every_picture_once(build: Build) -> None:
     """What is fetched again is at most what was in flight."""
     crawler = crawl_beside(build, "killed", **{**CHEAP, "listings": 300})
-    ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox)}
+    ids = {picture.image_id for picture in crawler.fill()}
     seconds = len(ids) * crawler.sandbox.settings.picture_latency_seconds / WORKERS
     kills = kill_and_give_again(crawler, "download", 1.0 + seconds / COMMAND_KILLS)
     assert troubles(store(crawler), crawler.rows, crawler.sandbox) == []

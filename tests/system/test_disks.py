@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pictures import CHEAP, draw_ahead, files, fill, troubles
+from tests.pictures import CHEAP, draw_ahead, files, troubles
 from tests.system.conftest import TINY, Build
 from tests.system.disks import assert_goes_on_to_a_true_end, mounted, told
 from tests.system.process import FAST, START_SECONDS, Crawler
@@ -127,7 +127,7 @@ def test_a_home_that_is_moved_away_ends_the_downloads_and_no_picture_is_lost(bui
     crawler = build(market={**CHEAP, "picture_latency_seconds": 0.1}, MIN_FREE_GB="0")
     draw_ahead(crawler.sandbox)
     away = crawler.folder / "elsewhere"
-    ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox)}
+    ids = {picture.image_id for picture in crawler.fill()}
     crawler.start("download")
     crawler.wait_until("it asks for pictures", lambda: len(crawler.sandbox.picture_ids) > 20)
     assert_ends_once_its_home_is_gone(crawler, lambda: crawler.home.rename(away))

@@ -19,8 +19,9 @@ import pytest
 from imaging.outcomes import pause_seconds
 from runtime.clock import iso
 from sandbox import Fault
-from tests.pictures import CHEAP, asked_twice, broken, draw_ahead, files, fill, troubles
+from tests.pictures import CHEAP, asked_twice, broken, draw_ahead, files, troubles
 from tests.system.conftest import Build
+from tests.system.data_sets import NOT_YET
 from tests.system.process import START_SECONDS, STOP_SECONDS, Crawler
 from tests.truth import differences
 
@@ -80,7 +81,7 @@ def wait_for_pictures(crawler: Crawler, number: int) -> None:
 def done(crawler: Crawler) -> int:
     try:
         return int(crawler.rows("SELECT COUNT(*) FROM image_status WHERE download_done = 1")[0][0])
-    except sqlite3.OperationalError:  # there is no table yet
+    except NOT_YET:
         return 0
 
 
@@ -99,7 +100,7 @@ def kill_files(crawler: Crawler) -> list[str]:
 def test_alone_it_brings_all_pictures_once_ends_by_itself_and_says_so(home: Callable[..., Crawler]) -> None:
     """While it runs, a second one says who runs; afterwards, a third one finds nothing to do."""
     crawler = home(LATE)
-    pictures = fill(crawler.home, crawler.sandbox, 25)
+    pictures = crawler.fill(25)
     ids = {picture.image_id for picture in pictures}
     assert len(ids) < len(pictures), "no picture is shown twice here"
     process = crawler.start("download")
@@ -126,7 +127,7 @@ def test_alone_it_brings_all_pictures_once_ends_by_itself_and_says_so(home: Call
 def test_what_fails_is_kept_with_its_row_and_told_at_the_end(home: Callable[..., Crawler]) -> None:
     """One fault a picture, among them a host that answers nothing and one that stops in the middle: 20 s each."""
     crawler = home()
-    ids = sorted({picture.image_id for picture in fill(crawler.home, crawler.sandbox, 20)})
+    ids = sorted({picture.image_id for picture in crawler.fill(20)})
     expected = {
         "timeout": "timeout",
         "drip": "timeout",
@@ -176,7 +177,7 @@ def test_killed_anywhere_and_started_again_no_picture_is_missing_twice_or_half_t
 ) -> None:
     """What is fetched again is at most what was in flight: one picture a worker and kill."""
     crawler = home({"picture_latency_seconds": 0.02})
-    ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox)}
+    ids = {picture.image_id for picture in crawler.fill()}
     kill_at_random(crawler, lambda: crawler.start("download"), KILLS, seed=20261121, pictures=len(ids) - 60)
     crawler.start("download")
     assert crawler.wait_for_end(START_SECONDS) == 0, crawler.output
@@ -221,7 +222,7 @@ def stop_by_signal(crawler: Crawler, name: str) -> str:
 @pytest.mark.slow
 def test_alone_it_stops_each_way_within_seconds_and_goes_on_where_it_was(home: Callable[..., Crawler]) -> None:
     crawler = home(LATE)
-    ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox, 40)}
+    ids = {picture.image_id for picture in crawler.fill(40)}
     ways = [("KILL", stop_by_file), ("KILL_DL", stop_by_file), ("SIGTERM", stop_by_signal)]
     for name, stop in ways:
         crawler.start("download")
@@ -246,7 +247,7 @@ def test_while_the_host_never_answers_it_stops_as_soon(home: Callable[..., Crawl
     crawler = home()
     crawler.sandbox.faults.add(Fault("timeout", endpoint="picture", seconds=600.0))
     if command == "download":
-        fill(crawler.home, crawler.sandbox, 20)
+        crawler.fill(20)
         crawler.start("download")
     else:
         crawler.start()
@@ -263,7 +264,7 @@ def test_while_the_host_never_answers_it_stops_as_soon(home: Callable[..., Crawl
 
 def test_a_kill_file_older_than_the_start_is_removed_with_a_line(home: Callable[..., Crawler]) -> None:
     crawler = home()
-    fill(crawler.home, crawler.sandbox, 2)
+    crawler.fill(2)
     for name in ("KILL", "KILL_DL"):
         (crawler.home / name).touch()
     crawler.start("download")
@@ -341,7 +342,7 @@ def test_a_crawl_beside_a_command_that_downloads_takes_the_downloads_over_when_i
 ) -> None:
     """It looks now and then whether it may."""
     crawler = home({"picture_latency_seconds": 0.5})
-    fill(crawler.home, crawler.sandbox, 20)
+    crawler.fill(20)
     with download_beside(crawler) as command:
         wait_for_pictures(crawler, 1)
         crawler.start()
@@ -356,10 +357,11 @@ def test_a_crawl_beside_a_command_that_downloads_takes_the_downloads_over_when_i
     assert troubles(store(crawler), crawler.rows, crawler.sandbox) == []
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 def test_the_crawlers_writes_do_not_wait_for_the_downloads(home: Callable[..., Crawler]) -> None:
     """Whoever wants the database while pictures come gets it at once: their rows are written in short batches."""
     crawler = home()
-    fill(crawler.home, crawler.sandbox)
+    crawler.fill()
     waits: list[float] = []
     crawler.start("download")
     with closing(sqlite3.connect(crawler.database, timeout=30, isolation_level=None)) as connection:
@@ -379,7 +381,7 @@ def test_the_crawlers_writes_do_not_wait_for_the_downloads(home: Callable[..., C
 
 def test_a_crawl_that_ends_in_an_error_does_not_say_that_it_goes_on(home: Callable[..., Crawler]) -> None:
     crawler = home(LATE)
-    fill(crawler.home, crawler.sandbox)
+    crawler.fill()
     crawler.allow(2)
     crawler.sandbox.faults.add(Fault("dead_key", after=3))
     crawler.start()
@@ -392,11 +394,12 @@ def test_a_crawl_that_ends_in_an_error_does_not_say_that_it_goes_on(home: Callab
 # A bug of ours
 
 
+@pytest.mark.sqlite_only("PostgreSQL takes no bytes for a text")
 @pytest.mark.parametrize(("command", "log"), [("download", "downloads.log"), ("crawl", "crawler.log")])
 def test_a_bug_in_the_downloads_ends_the_process_loudly(home: Callable[..., Crawler], command: str, log: str) -> None:
     """A row such as the program itself never writes: bytes where a text belongs."""
     crawler = home()
-    fill(crawler.home, crawler.sandbox, 2)
+    crawler.fill(2)
     crawler.write("UPDATE image_status SET hex = x'ff00'")
     if command == "download":
         crawler.start("download")
@@ -434,7 +437,7 @@ def test_images_on_a_disk_that_has_gone_are_waited_for_and_nothing_is_made_in_th
 ) -> None:
     """It looks every 15 s; no row is changed meanwhile, and when the disk is back it goes on by itself."""
     crawler = home(LATE)
-    ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox)}
+    ids = {picture.image_id for picture in crawler.fill()}
     images, away = crawler.home / "images", crawler.home / "elsewhere"
     crawler.start("download")
     crawler.wait_until("some rows are done", lambda: done(crawler) > 0)

@@ -20,7 +20,7 @@ from crawler.outcome import Outcome, Position
 from runtime.database import PRAGMAS, in_words
 from runtime.errors import CrawlError, OperatorNeeded
 from sandbox import Sandbox, SandboxSettings
-from tests.pictures import CHEAP, draw_ahead, files, fill, troubles
+from tests.pictures import CHEAP, draw_ahead, files, troubles
 from tests.rig import Rig, VirtualClock
 from tests.simulation.counts import note_count
 from tests.system.conftest import Build
@@ -33,6 +33,7 @@ LARGE = {"listings": 600, "shops": 15, "reviews_per_shop": 60.0}
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
+@pytest.mark.sqlite_only("the database is on the disk that is full")
 @pytest.mark.parametrize("size", ["1m", "2m"])
 def test_a_full_disk_ends_with_2_and_words_and_with_room_again_the_crawl_goes_on(build: Build, size: str) -> None:
     crawler = build(market=LARGE)
@@ -53,13 +54,14 @@ def test_a_full_disk_ends_with_2_and_words_and_with_room_again_the_crawl_goes_on
         assert calls > 0
 
 
+@pytest.mark.sqlite_only("the database is on the disk that is full")
 def test_pictures_that_fill_the_disk_of_the_database_lose_nothing(build: Build) -> None:
     """MIN_FREE_GB is there so that this does not happen."""
     crawler = build(market=CHEAP, MIN_FREE_GB="0")
     draw_ahead(crawler.sandbox)
     with mounted(crawler.home, "1m") as small:
         crawler.data.mkdir(parents=True)
-        ids = {picture.image_id for picture in fill(crawler.home, crawler.sandbox)}
+        ids = {picture.image_id for picture in crawler.fill()}
         crawler.start("download")
         assert crawler.wait_for_end(60) == 2, crawler.output
         assert "Free some space" in told(crawler)
@@ -167,6 +169,7 @@ def assert_ends_as(calm: Rows, rig: Rig) -> None:
     rig.close()
 
 
+@pytest.mark.sqlite_only("the database is on the disk that is full")
 def test_full_at_every_page_that_is_written_a_crawl_ends_in_words_and_goes_on(
     tmp_path: Path, calm: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +188,7 @@ def test_full_at_every_page_that_is_written_a_crawl_ends_in_words_and_goes_on(
     note_count("disks", f"{pages - 1} deaths on a disk that is full, a page later each time")
 
 
+@pytest.mark.sqlite_only("the database is on the disk that is full")
 def test_full_at_every_page_of_the_database_a_crawl_ends_in_words_and_goes_on(
     tmp_path: Path, calm: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +205,7 @@ def test_full_at_every_page_of_the_database_a_crawl_ends_in_words_and_goes_on(
     assert_ends_as(calm, rig)
 
 
+@pytest.mark.sqlite_only("the database is on the disk that is full")
 @pytest.mark.parametrize("stage", ["tempfile.mkstemp", "os.fsync", "pathlib.Path.replace"])
 def test_full_at_each_file_that_is_written_a_crawl_ends_in_words_and_goes_on(
     tmp_path: Path, calm: Rows, monkeypatch: pytest.MonkeyPatch, stage: str

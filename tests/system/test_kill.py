@@ -14,7 +14,7 @@ import pytest
 
 from tests.simulation.counts import note_count
 from tests.system.conftest import TINY, Build
-from tests.system.process import BATCH, SEARCH, START_SECONDS, Crawler, assert_same_end, place, place_of
+from tests.system.process import BATCH, SEARCH, START_SECONDS, Crawler, assert_same_end, assert_sound, place, place_of
 from tests.system.reaper import DEATHS, TORTURE, assert_nothing_lost, chance, crawl_and_die, note, wait_for_more_calls
 from tests.truth import differences
 
@@ -59,6 +59,7 @@ def test_a_slow_server_is_called_ahead_and_a_kill_or_stop_costs_at_most_the_wind
         note_count("slow server", f"{SLOW_DEATHS} deaths, {lost} calls lost of {len(died.sandbox.calls)}")
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 def test_killed_while_it_sets_up_the_database_it_sets_it_up_at_the_next_start(build: Build) -> None:
     crawler = build(market=TINY)
     for moment in (
@@ -71,7 +72,7 @@ def test_killed_while_it_sets_up_the_database_it_sets_it_up_at_the_next_start(bu
         crawler.kill()
     crawler.crawl_to_sleep()
     assert differences(crawler.rows, crawler.sandbox) == []
-    assert [row[0] for row in crawler.rows("PRAGMA integrity_check")] == ["ok"]
+    assert_sound(crawler)
 
 
 def write_breaks(crawler: Crawler, *breaks: float) -> None:

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 
 import run
-from tests.pictures import CHEAP, draw_ahead, fill
+from tests.pictures import CHEAP, draw_ahead
 from tests.rig import Rig
 from tests.system.conftest import TINY, Build, builder
+from tests.system.data_sets import Databases
 from tests.system.disks import assert_goes_on_to_a_true_end, told
-from tests.system.process import BATCH, FAST, START_SECONDS, STOP_SECONDS, Crawler
+from tests.system.process import BATCH, FAST, START_SECONDS, STOP_SECONDS, Crawler, snapshot
 from tests.truth import differences
 
 HELD = "The database is held by another process; waiting for it."
@@ -58,6 +59,7 @@ def held(crawler: Crawler, how: str = "IMMEDIATE") -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 def test_a_database_held_for_long_is_waited_for_and_no_call_is_made_twice(copy: Crawler) -> None:
     copy.start()
     copy.wait_for_calls(3)
@@ -74,6 +76,7 @@ def test_a_database_held_for_long_is_waited_for_and_no_call_is_made_twice(copy: 
     assert len(asked) == len(set(asked))
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 def test_while_the_database_is_held_a_stop_is_obeyed_with_its_last_words(copy: Crawler) -> None:
     copy.start()
     copy.wait_for_calls(3)
@@ -84,6 +87,7 @@ def test_while_the_database_is_held_a_stop_is_obeyed_with_its_last_words(copy: C
     assert_goes_on_to_a_true_end(copy)
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 @pytest.mark.parametrize("how", ["goes on", "is stopped"])
 def test_a_database_held_while_it_is_set_up_is_waited_for_too(build: Build, how: str) -> None:
     crawler = build(market=TINY)
@@ -101,12 +105,13 @@ def test_a_database_held_while_it_is_set_up_is_waited_for_too(build: Build, how:
     assert_goes_on_to_a_true_end(crawler)
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 @pytest.mark.parametrize("how", ["released", "stopped"])
 def test_every_other_command_waits_for_a_held_database_and_can_be_stopped(build: Build, how: str) -> None:
     """All at once: downloads, shards, primary pictures, and what shares the crawl's lock."""
     crawler = build(market=CHEAP, MIN_FREE_GB="0", ARCHIVE_RAW="1", SHARD_PICTURES="50")
     draw_ahead(crawler.sandbox)
-    fill(crawler.home, crawler.sandbox)
+    crawler.fill()
     assert crawler.run("download").returncode == 0
     crawler.write("UPDATE image_status SET download_done = 0 WHERE is_primary = 0 AND image_id % 3 = 0")
     ids = crawler.folder / "ids.txt"
@@ -131,6 +136,7 @@ def test_every_other_command_waits_for_a_held_database_and_can_be_stopped(build:
     assert crawler.rows("SELECT COUNT(*) FROM listings_dynamic") == [(1,)]
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 def test_a_restore_waits_for_a_held_database(copy: Crawler) -> None:
     position, path = copy.position(), copy.run("dump").stdout.strip()
     copy.save_state("position", "rubbish")
@@ -141,6 +147,7 @@ def test_a_restore_waits_for_a_held_database(copy: Crawler) -> None:
     assert copy.position() == position
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 def test_a_database_that_another_program_keeps_even_readers_from_is_told_in_words(half_way: Crawler) -> None:
     with held(half_way, "EXCLUSIVE"), ThreadPoolExecutor() as threads:
         for done in threads.map(lambda command: half_way.run(*command), [(), ("status",), ("download",)]):
@@ -149,6 +156,7 @@ def test_a_database_that_another_program_keeps_even_readers_from_is_told_in_word
             assert "Close the other program, then start again." in words_of(done)
 
 
+@pytest.mark.sqlite_only("SQLite has one writer: it is about its lock")
 def test_no_step_leaves_a_read_open_that_would_keep_the_next_from_writing(tmp_path: Path) -> None:
     """SQLite refuses at once to write on top of a read that is older than somebody else's commit."""
     rig = Rig(tmp_path)
@@ -173,9 +181,9 @@ def test_no_step_leaves_a_read_open_that_would_keep_the_next_from_writing(tmp_pa
 
 
 @pytest.fixture(scope="module")
-def well_on_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
+def well_on_home(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Crawler]:
     """A crawl that was stopped in TAXONOMY with rows in all tables but reviews; `well_on` is a copy for each test."""
-    with builder(tmp_path_factory.mktemp("well-on")) as build:
+    with builder(tmp_path_factory.mktemp("well-on"), databases) as build:
         crawler = build(rate=20)
         crawler.start()
         crawler.wait_until("a batch", lambda: len(crawler.calls(BATCH)) == 1)
@@ -187,10 +195,7 @@ def well_on_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
 
 @pytest.fixture
 def well_on(build: Build, well_on_home: Crawler) -> Crawler:
-    crawler = build("copy")
-    shutil.copytree(well_on_home.home, crawler.home, dirs_exist_ok=True)
-    crawler.allow(FAST)
-    return crawler
+    return build("copy", like=well_on_home)
 
 
 def overwrite(path: Path, offset: int, content: bytes) -> None:
@@ -232,6 +237,7 @@ DAMAGES: dict[str, tuple[Callable[[Crawler], None], str]] = {
 }
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_damaged_database_ends_in_words_and_what_they_advise_helps(well_on: Crawler, what: str) -> None:
     """It is no bug of ours, so there is no dump; a copy that is put back goes on, and so does a new beginning."""
@@ -255,6 +261,7 @@ def test_a_damaged_database_ends_in_words_and_what_they_advise_helps(well_on: Cr
     assert_goes_on_to_a_true_end(well_on)
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 @pytest.mark.parametrize("command", ["download", "archive", "primary", "verify"])
 def test_a_damaged_table_of_pictures_is_told_in_words_by_every_command(well_on: Crawler, command: str) -> None:
     overwrite(well_on.database, (root_page(well_on, "image_status") - 1) * PAGE_BYTES, b"\xff" * PAGE_BYTES)
@@ -263,6 +270,7 @@ def test_a_damaged_table_of_pictures_is_told_in_words_by_every_command(well_on: 
     assert f"{well_on.database} is damaged" in words_of(done)
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 def test_a_log_of_commits_that_is_rubbish_costs_only_what_it_held(well_on: Crawler) -> None:
     well_on.start()
     well_on.wait_for_calls(4)
@@ -284,6 +292,7 @@ def lose(crawler: Crawler, how: str) -> None:
             empty.execute("PRAGMA journal_mode = wal")
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 @pytest.mark.parametrize("how", ["gone", "0 bytes", "without tables"])
 def test_a_home_that_was_crawled_and_has_lost_its_database_is_not_begun_anew_in_silence(
     copy: Crawler, how: str
@@ -306,6 +315,7 @@ def test_a_home_that_was_crawled_and_has_lost_its_database_is_not_begun_anew_in_
     assert_goes_on_to_a_true_end(copy)
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 def test_a_log_of_commits_without_its_database_is_kept_for_whoever_puts_it_back(build: Build) -> None:
     """SQLite would delete it: to it, it is the rest of another file."""
     crawler = build(rate=20)
@@ -322,6 +332,7 @@ def test_a_log_of_commits_without_its_database_is_kept_for_whoever_puts_it_back(
     assert_goes_on_to_a_true_end(crawler)
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 def test_an_empty_file_without_a_trace_of_a_crawl_is_a_beginning(build: Build) -> None:
     """A kill right after SQLite made the file leaves it so."""
     crawler = build(market=TINY)
@@ -329,6 +340,7 @@ def test_an_empty_file_without_a_trace_of_a_crawl_is_a_beginning(build: Build) -
     assert_goes_on_to_a_true_end(crawler)
 
 
+@pytest.mark.sqlite_only("it is about the database's file")
 def test_a_database_elsewhere_is_made_only_in_a_folder_that_is_there(build: Build, tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     crawler = build(market=TINY, DATABASE_URL=f"sqlite:///{folder / 'market.db'}")
@@ -375,7 +387,7 @@ def test_a_kill_file_that_is_a_folder_or_a_link_stops_and_is_removed(
     assert crawler.wait_for_end() == 0, crawler.output
     assert not os.path.lexists(crawler.home / "KILL")
     assert "Stopped by the file KILL at SLEEP" in told(crawler)
-    assert crawler.database.exists()
+    assert crawler.position() is not None
 
 
 def test_a_kill_folder_that_cannot_be_removed_stops_is_told_and_refuses_the_next_start(build: Build) -> None:
@@ -421,14 +433,14 @@ def test_a_clock_that_cannot_be_right_is_refused_before_anything_is_written(
         encoding="utf-8",
     )
     files = {"sync": [str(ids)], "restore": [str(dump)]}
-    before = half_way.database.read_bytes(), sorted(half_way.home.rglob("*"))
+    before = snapshot(half_way), sorted(half_way.home.rglob("*"))
     for name, value in half_way.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(time, "time", lambda: now)
     assert run.main([] if command == "crawl" else [command, *files.get(command, [])]) == 2
     assert "The computer's clock says " in (words := capsys.readouterr().err)
     assert "Set the clock, then start again; nothing was changed." in words
-    assert (half_way.database.read_bytes(), sorted(half_way.home.rglob("*"))) == before
+    assert (snapshot(half_way), sorted(half_way.home.rglob("*"))) == before
 
 
 STATE = "SELECT value FROM sync_state WHERE key = ?"

@@ -22,6 +22,7 @@ def start_slowly(build: Build, name: str) -> Crawler:
     return crawler
 
 
+@pytest.mark.sqlite_only("the database is carried along as a file")
 @pytest.mark.slow
 def test_a_backup_made_under_a_crawl_and_restored_elsewhere_goes_on_to_the_same_end(build: Build) -> None:
     crawler = start_slowly(build, "crawl")
@@ -46,6 +47,7 @@ def test_a_backup_made_under_a_crawl_and_restored_elsewhere_goes_on_to_the_same_
     assert min(searched, default=offset) >= offset, "what the backup had was searched again"
 
 
+@pytest.mark.sqlite_only("the database is carried along as a file")
 @pytest.mark.slow
 def test_a_mirror_of_a_crawl_at_work_has_a_database_that_is_sound(build: Build, tmp_path: Path) -> None:
     folder = tmp_path / "second disk"

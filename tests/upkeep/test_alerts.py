@@ -188,6 +188,7 @@ def test_a_digest_comes_once_a_day_after_seven_with_what_is_new() -> None:
 
 def test_how_a_crawl_ended_is_noted_without_its_secrets(tmp_path: Path) -> None:
     settings, clock, home = settings_of(tmp_path), VirtualClock(), Home(tmp_path)
+    home.data.mkdir(parents=True)
     with pytest.raises(KeyRefused), noting_the_end(settings, clock):
         assert load_end(home) == End(iso(clock.now()), AT_WORK, "")
         raise KeyRefused(f"Etsy refuses the key {KEY}.")
@@ -279,7 +280,14 @@ def test_an_address_that_is_none_is_refused_and_not_shown(root: Path) -> None:
 
 
 def test_stopped_is_no_alert(tmp_path: Path) -> None:
+    Home(tmp_path).data.mkdir(parents=True)
     with pytest.raises(Stopped), noting_the_end(settings_of(tmp_path), VirtualClock()):
         raise Stopped("Stopped by the test.")
     end = load_end(Home(tmp_path))
     assert end is not None and end.status == 0
+
+
+def test_nothing_is_made_in_a_home_whose_disk_has_gone(tmp_path: Path) -> None:
+    with noting_the_end(settings_of(tmp_path), VirtualClock()):
+        pass
+    assert list(tmp_path.iterdir()) == []

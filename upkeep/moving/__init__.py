@@ -1,0 +1,1 @@
+"""Carrying a SQLite data set over to PostgreSQL."""
