@@ -17,6 +17,7 @@ from crawler.freshness import ShopFigures, is_young, review_visit_due
 from crawler.store import index, shops
 from crawler.store.index import IndexRow
 from crawler.store.shops import ShopRow
+from runtime.clock import DAY_SECONDS, parse_iso
 from runtime.errors import ItemTrouble
 
 ACTIVE = ("active", None)
@@ -179,8 +180,12 @@ def detailed_shop(context: Context, record: ShopRecord, row: ShopRow | None) -> 
     figures = ShopFigures(record.review_count, record.review_average, record.transaction_sold_count)
     now = context.clock.now()
     young = is_young(record.create_date, now)
-    review_due = review_visit_due(figures, shops.visited_figures(row), met_before, young)
+    review_due = review_visit_due(figures, shops.visited_figures(row), met_before, young, _days_since_visit(row, now))
     return changes.DetailedShop(record, context.freshness.next_due(now, 0), review_due)
+
+
+def _days_since_visit(row: ShopRow | None, now: float) -> float:
+    return 0.0 if row is None or not row.visited_at else (now - parse_iso(row.visited_at)) / DAY_SECONDS
 
 
 def _is_known(row: IndexRow | None) -> bool:

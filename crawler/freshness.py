@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from runtime.clock import DAY_SECONDS, iso
 
-REVIEW_REVISIT_DAYS = 28.0
+REVIEW_DOUBT_DAYS = 28.0
+REVIEW_REVISIT_DAYS = 100.0
 MOST_DOUBLINGS = 6
 CLOCK_SPARE_SECONDS = 3600.0  # computers set their clocks right by seconds now and then
 TELLING_SALES = 8
@@ -64,17 +65,23 @@ class Freshness:
 
 
 def review_visit_due(
-    now_figures: ShopFigures, visited: ShopFigures | None, met_before: bool, is_young: bool = False
+    now_figures: ShopFigures,
+    visited: ShopFigures | None,
+    met_before: bool,
+    is_young: bool = False,
+    visited_days: float = 0.0,
 ) -> bool:
-    """Return whether a shop's reviews are worth a call, by its figures now and at the last visit (if any).
+    """Return whether a shop's reviews are worth a call, by its figures now and at the last visit, so many days ago.
 
     The number covers the past year. What is older was read at the first visit, or cannot be: a shop that was met
     before and not visited had no sale then, and one that `is_young` was not there. Most sales bring no review, so
-    where the number is not told some have to be made.
+    where the number is not told some have to be made. Where number and average stand still, one review may have come
+    as another left the year: after some weeks sales are a reason, too.
     """
     count, sold = now_figures.review_count, now_figures.sold_count
     if visited is not None:
-        return (count, now_figures.review_average) != (visited.review_count, visited.review_average)
+        moved = (count, now_figures.review_average) != (visited.review_count, visited.review_average)
+        return moved or (visited_days >= REVIEW_DOUBT_DAYS and (sold is None or sold != visited.sold_count))
     if not (met_before or is_young):
         return bool(count) or sold != 0
     return count > 0 if count is not None else sold is None or sold >= TELLING_SALES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,5 +125,13 @@ def test_a_shop_is_young_for_a_year(age: int, young: bool) -> None:
     assert not is_young(None, NOW)
 
 
-def test_a_visit_is_old_after_28_days() -> None:
-    assert revisit_before(NOW) == iso(NOW - 28 * DAY_SECONDS)
+@pytest.mark.parametrize(
+    ("sold", "days", "due"), [(101, 29, True), (101, 27, False), (100, 99, False), (None, 29, True), (None, 1, False)]
+)
+def test_sales_alone_bring_a_visit_only_after_28_days(sold: int | None, days: float, due: bool) -> None:
+    now = replace(FIGURES, sold_count=sold)
+    assert review_visit_due(now, FIGURES, met_before=True, visited_days=days) is due
+
+
+def test_a_visit_is_old_after_100_days() -> None:
+    assert revisit_before(NOW) == iso(NOW - 100 * DAY_SECONDS)
