@@ -25,6 +25,7 @@ from runtime.settings import Settings, load_settings
 from search.door import doors as search_doors
 from upkeep.door import doors as upkeep_doors
 from upkeep.watch import watched
+from web.door import DOORS as WEB_DOORS
 
 ROOT = Path(__file__).resolve().parent
 PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
@@ -76,7 +77,11 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         lambda given, settings, console: archives.primary(settings, console),
     ),
 }
-DOORS = {**search_doors(pictures.files), **upkeep_doors(commands.tell_status, commands.try_key)}
+DOORS = {
+    **search_doors(pictures.files),
+    **upkeep_doors(commands.tell_status, commands.try_key),
+    **WEB_DOORS,
+}
 ELSEWHERE = {
     "sandbox": ("serve a simulated Etsy on this machine", "sandbox.commands"),
     "demo": ("crawl the sandbox through one whole cycle", "sandbox.demo"),

@@ -92,7 +92,12 @@ def tell_status(settings: Settings, console: Console) -> dict[str, Any]:
     """Return where the crawl stands, as JSON values; UserMistake and OperatorNeeded where nobody can tell."""
     parts = build_parts(settings, console)
     with _reading(parts):
-        told = survey(parts.freshness, parts.clock.now())
+        return gather_status(parts)
+
+
+def gather_status(parts: Parts) -> dict[str, Any]:
+    """Return where the crawl stands, as JSON values; the database is open."""
+    told = survey(parts.freshness, parts.clock.now())
     told["running"] = is_running(parts.home.lock)
     told["downloading"] = is_running(parts.home.lock_of(DOWNLOADS))
     told["embedding"] = is_running(parts.home.lock_of(EMBED))

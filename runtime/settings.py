@@ -27,6 +27,7 @@ DEFAULT_DATABASE_URL = "sqlite:///data/db/etsy_data.db"
 HOST = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\]"
 WEB_ADDRESS = re.compile(rf"https?://(?:{HOST})(?::(?P<port>[0-9]{{1,5}}))?(?:/[A-Za-z0-9/_.,%+~-]*)?")
 LISTEN = re.compile(rf"(?:{HOST}):[0-9]{{1,5}}")
+KEPT_QUIET = ("SECRET", "KEY", "TOKEN", "PASSWORD", "DATABASE", "ALERTS")  # settings whose values no error shows
 LARGEST_ID = 2**63 - 1  # that a database takes
 NUMBERS = (
     "taxonomy_ids",
@@ -36,6 +37,7 @@ NUMBERS = (
     "min_free_gb",
     "shard_pictures",
     "backup_keep_hours",
+    "web_port",
     "backup_keep_days",
     "backup_keep_months",
 )
@@ -71,6 +73,9 @@ class Settings(BaseModel):
     backup_keep_months: int = Field(12, ge=1, le=1_000)
     mirror_folder: Path | None = None
     mirror_tars_folder: Path | None = None
+    web_host: str = Field("127.0.0.1", min_length=1)
+    web_port: int = Field(8080, ge=0, le=65_535)
+    web_password: SecretStr = SecretStr("")
     alerts: SecretStr = SecretStr("")
     alerts_digest: bool = False
 
@@ -155,7 +160,7 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every text that must appear in no log, dump or error."""
         parts = [*self.key_header.split(":"), self.etsy_shared_secret.get_secret_value(), self.key_header]
-        parts += self.alerts.get_secret_value().split()
+        parts += [*self.alerts.get_secret_value().split(), self.web_password.get_secret_value()]
         password = _password_of(self.database_url.get_secret_value())
         return tuple(sorted({part for part in [*parts, password] if len(part) >= 4}, key=len, reverse=True))
 
@@ -295,7 +300,7 @@ def _in_words(item: Any, names: set[str]) -> str:
         return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ".")
     shown = (
         ""
-        if "SECRET" in name or "KEY" in name or "DATABASE" in name or name == "ALERTS"
+        if any(word in name for word in KEPT_QUIET)
         else f" (it is {reprlib.repr(item['input'])[:80]})"
     )
     return f"{name}: {item['msg'].removeprefix('Value error, ')}{shown}"

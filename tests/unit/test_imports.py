@@ -102,6 +102,7 @@ PURE = (
     "search.ensemble",
     "search.pace",
     "upkeep.retention",
+    "web.charts",
     "upkeep.conditions",
     "upkeep.export.asof",
 )

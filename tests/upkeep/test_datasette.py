@@ -16,9 +16,10 @@ import yaml
 from peewee import Model
 
 from models import CRAWLER_MODELS
+from runtime.notice import NOTICE
 from tests.rig import Rig
 from tests.system.process import ROOT
-from upkeep.export.notice import NOTICE, TERMS
+from upkeep.export.notice import TERMS
 from upkeep.export.snapshot import schema_of, table_of
 
 METADATA = ROOT / "docs" / "datasette.yaml"

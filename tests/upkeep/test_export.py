@@ -25,12 +25,12 @@ from models import CRAWLER_MODELS, ListingDynamic
 from runtime.clock import SystemClock, iso
 from runtime.database import open_read_only
 from runtime.errors import OperatorNeeded
+from runtime.notice import NOTICE
 from runtime.settings import DEFAULT_DATABASE_URL, load_settings
 from tests.postgresql import own_server
 from tests.system.process import ROOT
 from tests.upkeep.exports import crawled, database_of, empty_home, execute, exported, fill, plain, read, rows_of, tuples
 from upkeep.export.exporting import Export
-from upkeep.export.notice import NOTICE
 from upkeep.export.snapshot import READ_ROWS, Snapshot, key_of, schema_of, table_of
 
 VIEWS = ("listings_asof", "shops_asof", "reviews")

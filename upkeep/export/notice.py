@@ -7,13 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from runtime.clock import iso
+from runtime.notice import NOTICE
 from upkeep.export.files import Written
 
 README, MANIFEST = "README.md", "manifest.json"
-NOTICE = (
-    "The term 'Etsy' is a trademark of Etsy, Inc. This application uses Etsy's API, but is not endorsed or certified "
-    "by Etsy."
-)
 TERMS = "https://www.etsy.com/legal/api"
 WORDS = """# An export of furniture listings
 

@@ -1,0 +1,178 @@
+"""The pages by their addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from imaging.check import MOST_BYTES
+from imaging.files import PictureFiles
+from runtime.errors import CrawlError
+from runtime.settings import Home
+from web import reading
+from web.guard import Guard, Guarded
+from web.health import health_context
+from web.now import now_context
+from web.pages import Pages
+from web.pieces import listing_context, readings_csv, shop_context
+from web.standing import Watcher
+
+STATIC = Path(__file__).resolve().parent / "static"
+LARGEST = 2**63 - 1
+KINDS = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"GI": "image/gif", b"RI": "image/webp"}
+A_DAY = {"cache-control": "private, max-age=86400"}
+NO_PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><path d="M3 2v4h4v2M3 6v2M3 2h1" fill="none" '
+    'stroke="#8a887f" stroke-width=".6"/></svg>'
+)
+
+
+class Site:
+    """Answers each address; the database is open and bound, each thread has a connection of its own."""
+
+    def __init__(self, home: Home, pages: Pages, guard: Guard, watcher: Watcher, pictures: PictureFiles) -> None:
+        self._home = home
+        self._pages = pages
+        self._guard = guard
+        self._watcher = watcher
+        self._pictures = pictures
+
+    def now(self, request: Request) -> Response:
+        """The machine, with its present state lit."""
+        return self._pages.render("now.html", {"here": "/", **now_context(self._watcher.look())})
+
+    def live(self, request: Request) -> Response:
+        """The part of it that is renewed."""
+        return self._pages.render("now_live.html", now_context(self._watcher.look()))
+
+    def health(self, request: Request) -> Response:
+        """Audit, copies, alerts and failed items."""
+        standing = self._watcher.look()
+        context = health_context(self._home, standing.told)
+        return self._pages.render("health.html", {"here": "/health", "trouble": standing.trouble, **context})
+
+    def ask_to_stop(self, request: Request) -> Response:
+        """The question before a stop."""
+        return self._pages.render("stop.html", {"here": ""})
+
+    async def stop(self, request: Request) -> Response:
+        """Stop the crawl by its KILL file."""
+        form = await request.form()
+        if not self._guard.is_own_form(form.get("token")):
+            return self._pages.refused(
+                403, "Not stopped", "This form is not of this page, or older than its start. Open it again."
+            )
+        if not self._watcher.look().told.get("running"):
+            return self._pages.refused(409, "Not stopped", "No crawl is running.")
+        (self._home.root / "KILL").touch()
+        return RedirectResponse("/", 303)
+
+    def go(self, request: Request) -> Response:
+        """To the listing or shop with this number."""
+        number = _number(request.query_params.get("number", ""))
+        if number is None:
+            return self._pages.refused(400, "No number", "A listing or a shop is named by its number.")
+        if reading.find_listing(number) is None and reading.find_shop(number) is not None:
+            return RedirectResponse(f"/shop/{number}", 303)
+        return RedirectResponse(f"/listing/{number}", 303)
+
+    def listing(self, request: Request) -> Response:
+        """One listing."""
+        context = listing_context(request.path_params["number"])
+        if context is None:
+            return self._pages.refused(
+                404, "Not known", f"No search has shown listing {request.path_params['number']}."
+            )
+        return self._pages.render("listing.html", {"here": "", **context})
+
+    def listing_csv(self, request: Request) -> Response:
+        """Its readings as numbers."""
+        number = request.path_params["number"]
+        name = {"content-disposition": f'attachment; filename="listing-{number}.csv"'}
+        return PlainTextResponse(readings_csv(number), media_type="text/csv", headers=name)
+
+    def shop(self, request: Request) -> Response:
+        """One shop."""
+        number = request.path_params["number"]
+        context = shop_context(number, _number(request.query_params.get("after", "")) or 0)
+        if context is None:
+            return self._pages.refused(404, "Not known", f"No listing of shop {number} was seen.")
+        return self._pages.render("shop.html", {"here": "", **context})
+
+    def picture(self, request: Request) -> Response:
+        """One picture, as it was downloaded."""
+        number = request.path_params["number"]
+        return _picture(self._pictures.read_downloaded([number]).get(number))
+
+    def primary(self, request: Request) -> Response:
+        """The picture of a listing."""
+        number = request.path_params["number"]
+        path = self._pictures.find_primary(number)
+        if path is not None:
+            return _picture(_read(path))
+        first = reading.first_image(number)
+        return _picture(None if first is None else self._pictures.read_downloaded([first]).get(first))
+
+
+def build_app(site: Site, pages: Pages, guard: Guard) -> Guarded:
+    """Return the application."""
+    number = "{number:int}"
+    routes = [
+        Route("/", site.now),
+        Route("/now/live", site.live),
+        Route("/health", site.health),
+        Route("/stop", site.ask_to_stop, methods=["GET"]),
+        Route("/stop", site.stop, methods=["POST"]),
+        Route("/go", site.go),
+        Route(f"/listing/{number}", _bounded(site.listing, pages)),
+        Route(f"/listing/{number}/readings.csv", _bounded(site.listing_csv, pages)),
+        Route(f"/shop/{number}", _bounded(site.shop, pages)),
+        Route(f"/picture/{number}", _bounded(site.picture, pages)),
+        Route(f"/primary/{number}", _bounded(site.primary, pages)),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+
+    def not_found(request: Request, error: Exception) -> HTMLResponse:
+        return pages.refused(404, "Not found", "There is no such page.")
+
+    def in_words(request: Request, error: Exception) -> HTMLResponse:
+        return pages.refused(503, "Not now", error.words() if isinstance(error, CrawlError) else str(error))
+
+    app = Starlette(routes=routes, exception_handlers={404: not_found, CrawlError: in_words})
+    return Guarded(app, guard)
+
+
+def _bounded(answer: Callable[[Request], Response], pages: Pages) -> Callable[[Request], Response]:
+    """Have numbers that no database takes refused before they come to one."""
+
+    def bounded(request: Request) -> Response:
+        if request.path_params["number"] > LARGEST:
+            return pages.refused(404, "Not known", "No number is that large.")
+        return answer(request)
+
+    return bounded
+
+
+def _number(told: str) -> int | None:
+    return int(told) if told.isascii() and told.isdigit() and len(told) <= 18 else None
+
+
+def _picture(body: bytes | None) -> Response:
+    """Return the picture with the kind that its bytes say, or a drawing where there is none."""
+    kind = KINDS.get((body or b"")[:2])
+    if body is None or kind is None or len(body) > MOST_BYTES:
+        return Response(NO_PICTURE, media_type="image/svg+xml", headers={"cache-control": "no-store"})
+    return Response(body, media_type=kind, headers=A_DAY)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,76 @@
+"""The composition root of the page: opens the database for reading and puts the parts together."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from functools import partial
+
+from peewee import Database
+from rich.console import Console
+
+from crawler import wiring as crawl
+from crawler.commands import gather_status
+from crawler.store import usage
+from imaging.files import PictureFiles
+from imaging.layout import Layout
+from models import CRAWLER_MODELS
+from runtime.database import errors_in_words
+from runtime.errors import UserMistake
+from runtime.parts import Parts
+from runtime.settings import Settings
+from web.app import Site, build_app
+from web.guard import LOOPBACK_NAMES, Guard, Guarded, is_loopback
+from web.now import HOURS
+from web.pages import Pages
+from web.standing import Standing, Watcher
+
+HOUR_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The application, what gathers for it, and its database."""
+
+    app: Guarded
+    watcher: Watcher
+    database: Database
+
+
+def build_parts(settings: Settings, console: Console) -> Parts:
+    """Return the parts that need neither network nor database; KILL files are for those who work, not for pages."""
+    return Parts.build(settings, console, ())
+
+
+def build(parts: Parts) -> Built:
+    """Return the page of a home, whose database is there; UserMistake, OperatorNeeded."""
+    database = parts.open_for_reading(CRAWLER_MODELS)
+    guard = build_guard(parts.settings)
+    pages = Pages(parts.clock, guard)
+    watcher = Watcher(partial(gather, crawl.build_parts(parts.settings, parts.console)), parts.clock)
+    pictures = PictureFiles(Layout(parts.home.images), parts.settings.min_free_gb)
+    site = Site(parts.home, pages, guard, watcher, pictures)
+    return Built(build_app(site, pages, guard), watcher, database)
+
+
+def build_guard(settings: Settings) -> Guard:
+    """Return who may ask; UserMistake where others could, and no password is set."""
+    password, host = settings.web_password.get_secret_value(), settings.web_host
+    if not is_loopback(host) and not password:
+        raise UserMistake(
+            f"WEB_HOST is {host}: others could open this page.", advice="Set WEB_PASSWORD, or leave WEB_HOST as it is."
+        )
+    names = LOOPBACK_NAMES if is_loopback(host) else (*LOOPBACK_NAMES, host.lower(), socket.gethostname().lower())
+    return Guard(names, password)
+
+
+def gather(parts: crawl.Parts) -> Standing:
+    """Return where the crawl stands now; the database is open."""
+    now = parts.clock.now()
+    with errors_in_words(parts.database_path):
+        told = gather_status(parts)
+        calls = usage.by_minute(now - HOURS * HOUR_SECONDS)
+    hours = [0] * HOURS
+    for minute, count in calls:
+        hours[min(HOURS - 1, max(0, int((minute - now) // HOUR_SECONDS) + HOURS))] += count
+    return Standing(now, told, tuple(hours))
