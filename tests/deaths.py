@@ -7,7 +7,9 @@ import signal
 import sys
 from collections.abc import Callable
 
-FILE_EVENTS = ("open", "os.truncate", "os.chmod", "os.remove", "os.mkdir", "os.rename", "os.symlink", "os.link", "os.rmdir")
+FILE_EVENTS = (
+    *("open", "os.truncate", "os.chmod", "os.remove", "os.mkdir", "os.rename", "os.symlink", "os.link", "os.rmdir"),
+)
 
 
 def dies_at(event: int, work: Callable[[], object]) -> bool:

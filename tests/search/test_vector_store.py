@@ -27,8 +27,8 @@ from search.store.checks import BadVectors
 from search.store.vector_store import VectorStore
 from search.store.vectors import Halves
 from search.tasks import EmbedResult, Key, task_id
-from tests.rig import VirtualClock
 from tests.deaths import dies_at
+from tests.rig import VirtualClock
 from tests.search.home import open_home
 from tests.search.small import SMALL
 
