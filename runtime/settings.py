@@ -298,9 +298,5 @@ def _in_words(item: Any, names: set[str]) -> str:
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, names, 1)
         return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ".")
-    shown = (
-        ""
-        if any(word in name for word in KEPT_QUIET)
-        else f" (it is {reprlib.repr(item['input'])[:80]})"
-    )
+    shown = "" if any(word in name for word in KEPT_QUIET) else f" (it is {reprlib.repr(item['input'])[:80]})"
     return f"{name}: {item['msg'].removeprefix('Value error, ')}{shown}"
