@@ -13,15 +13,18 @@ from starlette.staticfiles import StaticFiles
 
 from imaging.check import MOST_BYTES
 from imaging.files import PictureFiles
+from runtime.clock import Clock
 from runtime.errors import CrawlError
 from runtime.settings import Home
 from web import reading
+from web.find import find_context, read_wanted
 from web.guard import Guard, Guarded
 from web.health import health_context
 from web.now import now_context
 from web.pages import Pages
 from web.pieces import listing_context, readings_csv, shop_context
 from web.standing import Watcher
+from web.text_index import TextIndex
 
 STATIC = Path(__file__).resolve().parent / "static"
 LARGEST = 2**63 - 1
@@ -36,8 +39,19 @@ NO_PICTURE = (
 class Site:
     """Answers each address; the database is open and bound, each thread has a connection of its own."""
 
-    def __init__(self, home: Home, pages: Pages, guard: Guard, watcher: Watcher, pictures: PictureFiles) -> None:
+    def __init__(
+        self,
+        home: Home,
+        clock: Clock,
+        pages: Pages,
+        guard: Guard,
+        watcher: Watcher,
+        pictures: PictureFiles,
+        words: TextIndex,
+    ) -> None:
         self._home = home
+        self._clock = clock
+        self._words = words
         self._pages = pages
         self._guard = guard
         self._watcher = watcher
@@ -72,6 +86,13 @@ class Site:
             return self._pages.refused(409, "Not stopped", "No crawl is running.")
         (self._home.root / "KILL").touch()
         return RedirectResponse("/", 303)
+
+    def search(self, request: Request) -> Response:
+        """Pieces by words."""
+        began = self._clock.monotonic()
+        context = find_context(read_wanted(request.query_params), self._words)
+        took = round((self._clock.monotonic() - began) * 1000)
+        return self._pages.render("search.html", {"here": "/search", "milliseconds": took, **context})
 
     def go(self, request: Request) -> Response:
         """To the listing or shop with this number."""
@@ -129,6 +150,7 @@ def build_app(site: Site, pages: Pages, guard: Guard) -> Guarded:
         Route("/health", site.health),
         Route("/stop", site.ask_to_stop, methods=["GET"]),
         Route("/stop", site.stop, methods=["POST"]),
+        Route("/search", site.search),
         Route("/go", site.go),
         Route(f"/listing/{number}", _bounded(site.listing, pages)),
         Route(f"/listing/{number}/readings.csv", _bounded(site.listing_csv, pages)),

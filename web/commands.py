@@ -26,6 +26,7 @@ def web(settings: Settings, console: Console) -> int:
         built = build(parts)
         with closing(built.database), closing(_listen(parts)) as listening:
             built.watcher.start()
+            built.follower.start()
             try:
                 console.print(f"The page is at {_address(parts, listening)} (Ctrl-C ends it).", soft_wrap=True)
                 told = uvicorn.Config(
@@ -33,6 +34,7 @@ def web(settings: Settings, console: Console) -> int:
                 )
                 uvicorn.Server(told).run([listening])
             finally:
+                built.follower.end()
                 built.watcher.end()
     return 0
 

@@ -16,7 +16,7 @@ from runtime.notice import NOTICE
 from web.guard import Guard
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-PAGES = (("/", "Now"), ("/health", "Health"))
+PAGES = (("/", "Now"), ("/search", "Search"), ("/health", "Health"))
 
 
 class Pages:

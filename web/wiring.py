@@ -24,8 +24,10 @@ from web.guard import LOOPBACK_NAMES, Guard, Guarded, is_loopback
 from web.now import HOURS
 from web.pages import Pages
 from web.standing import Standing, Watcher
+from web.text_index import Follower, TextIndex
 
 HOUR_SECONDS = 3600.0
+WORDS = "data/web/words.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Built:
 
     app: Guarded
     watcher: Watcher
+    follower: Follower
     database: Database
 
 
@@ -49,8 +52,9 @@ def build(parts: Parts) -> Built:
     pages = Pages(parts.clock, guard)
     watcher = Watcher(partial(gather, crawl.build_parts(parts.settings, parts.console)), parts.clock)
     pictures = PictureFiles(Layout(parts.home.images), parts.settings.min_free_gb)
-    site = Site(parts.home, pages, guard, watcher, pictures)
-    return Built(build_app(site, pages, guard), watcher, database)
+    words = TextIndex(parts.home.root / WORDS, parts.home.root)
+    site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, words)
+    return Built(build_app(site, pages, guard), watcher, Follower(words, parts.clock), database)
 
 
 def build_guard(settings: Settings) -> Guard:

@@ -17,3 +17,25 @@ async function renew() {
 }
 
 if (live) setTimeout(renew, EVERY);
+
+// "/" goes to the search field; arrows walk through a grid.
+document.addEventListener("keydown", (event) => {
+  const field = document.activeElement;
+  const typing = field && (field.tagName === "INPUT" || field.tagName === "TEXTAREA");
+  if (event.key === "/" && !typing) {
+    const input = document.querySelector("[data-focus]");
+    if (input) {
+      event.preventDefault();
+      input.focus();
+    }
+    return;
+  }
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (typing || !step) return;
+  const links = [...document.querySelectorAll(".grid a")];
+  const next = links[links.indexOf(field) + step] || (links.includes(field) ? null : links[0]);
+  if (next) {
+    event.preventDefault();
+    next.focus();
+  }
+});

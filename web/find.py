@@ -1,0 +1,111 @@
+"""What the page Search shows: listings by words, within bounds, the best first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from models import IndexedListing, Listing, Shop
+from runtime import bulk
+from web.pages import money
+from web.text_index import TextIndex
+
+MOST_CANDIDATES, MOST_SHOWN = 2_000, 48
+LONGEST = 200
+AMOUNT = re.compile(r"[0-9]{1,9}(?:[.,][0-9]{1,2})?")
+CODE = re.compile(r"[A-Za-z]{2}")
+ERA = re.compile(r"[a-z0-9_]{1,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody looks for: words, and bounds (None does not matter). Prices are in the seller's currency."""
+
+    words: str = ""
+    min_price: float | None = None
+    max_price: float | None = None
+    era: str | None = None
+    country: str | None = None
+    category: int | None = None
+
+    @property
+    def address(self) -> str:
+        """The address of the page that shows this, to be kept or shared."""
+        told = {
+            "q": self.words,
+            "min": self.min_price,
+            "max": self.max_price,
+            "era": self.era,
+            "country": self.country,
+            "category": self.category,
+        }
+        return "/search?" + urlencode({name: value for name, value in told.items() if value not in (None, "")})
+
+
+def read_wanted(told: Mapping[str, str]) -> Wanted:
+    """Return what the address of a page asks for; what makes no sense is left out."""
+    return Wanted(
+        told.get("q", "").strip()[:LONGEST],
+        _amount(told.get("min", "")),
+        _amount(told.get("max", "")),
+        _matching(ERA, told.get("era", "")),
+        (_matching(CODE, told.get("country", "")) or "").upper() or None,
+        int(told["category"]) if re.fullmatch(r"[0-9]{1,18}", told.get("category", "")) else None,
+    )
+
+
+def find_context(wanted: Wanted, index: TextIndex) -> dict[str, Any]:
+    """Return what the template says."""
+    found = find_pieces(wanted, index)
+    return {
+        "wanted": wanted,
+        "pieces": [{**row, "money": money(row["price"], row["price_currency"])} for row in found],
+        "indexed": index.count(),
+        "is_all": len(found) < MOST_SHOWN,
+    }
+
+
+def find_pieces(wanted: Wanted, index: TextIndex) -> list[dict[str, Any]]:
+    """Return the best listings, at most MOST_SHOWN, by how well the words fit."""
+    ids = index.find(wanted.words, MOST_CANDIDATES)
+    if not ids:
+        return []
+    query = (
+        Listing.select(
+            Listing.listing_id,
+            Listing.title,
+            IndexedListing.price,
+            IndexedListing.price_currency,
+            IndexedListing.last_seen_at,
+        )
+        .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
+        .where(bulk.within(Listing.listing_id, ids), *_conditions(wanted))
+    )
+    if wanted.country is not None:
+        query = query.join(Shop, on=(Shop.shop_id == Listing.shop)).where(
+            (Shop.shop_location_country_iso == wanted.country) | (Shop.shipping_from_country_iso == wanted.country)
+        )
+    names = ("listing_id", "title", "price", "price_currency", "last_seen_at")
+    rows = {row[0]: dict(zip(names, row, strict=True)) for row in bulk.raw(query)}
+    return [rows[listing_id] for listing_id in ids if listing_id in rows][:MOST_SHOWN]
+
+
+def _conditions(wanted: Wanted) -> list[Any]:
+    told: list[Any] = [
+        None if wanted.min_price is None else IndexedListing.price >= wanted.min_price,
+        None if wanted.max_price is None else IndexedListing.price <= wanted.max_price,
+        None if wanted.era is None else IndexedListing.when_made == wanted.era,
+        None if wanted.category is None else IndexedListing.taxonomy_id == wanted.category,
+    ]
+    return [condition for condition in told if condition is not None]
+
+
+def _amount(told: str) -> float | None:
+    return float(told.replace(",", ".")) if AMOUNT.fullmatch(told.strip()) else None
+
+
+def _matching(pattern: re.Pattern[str], told: str) -> str | None:
+    return told.strip() if pattern.fullmatch(told.strip()) else None

@@ -1,0 +1,144 @@
+"""Words in titles, tags and materials, found by SQLite's FTS5 in a file of its own beside the data set.
+
+The file can be deleted at any time: it is made anew. It follows the data set listing by listing, in the background.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from peewee import PeeweeException
+
+from crawler.store.counts import row_counts
+from models import Listing
+from runtime import bulk
+from runtime.clock import Clock
+from runtime.errors import CrawlError, Stopped
+from runtime.files import make_folders
+
+CHUNK = 5_000
+EVERY_SECONDS = 300.0
+LEAST_BEGINNING = 3  # letters; what begins with one letter is nearly everything
+MOST_WORDS, MOST_RANKED = 12, 2_000
+log = logging.getLogger(__name__)
+WORD = re.compile(r"\w+", re.UNICODE)
+SCHEMA = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS pieces USING fts5"
+    "(title, tags, content='', tokenize='unicode61 remove_diacritics 2')",
+    "CREATE TABLE IF NOT EXISTS done (listing_id INTEGER PRIMARY KEY)",
+)
+
+
+class TextIndex:
+    """The words of one home's listings; the database is open and bound, this file is opened as it is needed."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        self._path = path
+        self._root = root
+        self._writing = threading.Lock()
+
+    def follow(self, look: Callable[[], None]) -> int:
+        """Take in the listings that are not in it yet; return how many. `look` is called now and then; OSError."""
+        make_folders(self._path.parent, self._root)
+        if self.count() == row_counts()["listings"]:
+            return 0
+        added = 0
+        with self._writing, closing(self._open()) as index:
+            for rows in _listings():
+                look()
+                new = self._new(index, rows)
+                with index:
+                    index.executemany("INSERT INTO pieces (rowid, title, tags) VALUES (?, ?, ?)", new)
+                    index.executemany("INSERT INTO done VALUES (?)", [(row[0],) for row in new])
+                added += len(new)
+        return added
+
+    def find(self, told: str, most: int) -> list[int]:
+        """Return the listings that have all these words, or words that begin so, the best first; none without words.
+
+        Of very many the newest (by their numbers) are ranked.
+        """
+        words = WORD.findall(told)[:MOST_WORDS]
+        if not words or not self._path.exists():
+            return []
+        wanted = " AND ".join(f'"{word}"{"*" if len(word) >= LEAST_BEGINNING else ""}' for word in words)
+        with closing(self._open()) as index:
+            # Ranking every chair of a million listings takes half a second, and tells little.
+            newest = "SELECT rowid FROM pieces WHERE pieces MATCH ? ORDER BY rowid DESC LIMIT 1 OFFSET ?"
+            row = index.execute(newest, (wanted, MOST_RANKED)).fetchone()
+            ranked = "SELECT rowid FROM pieces WHERE pieces MATCH ? AND rowid > ? ORDER BY rank LIMIT ?"
+            return [row[0] for row in index.execute(ranked, (wanted, row[0] if row else 0, most))]
+
+    def count(self) -> int:
+        """Return how many listings are in it."""
+        if not self._path.exists():
+            return 0
+        with closing(self._open()) as index:
+            return int(index.execute("SELECT COUNT(*) FROM done").fetchone()[0])
+
+    def _open(self) -> sqlite3.Connection:
+        index = sqlite3.connect(self._path, timeout=5)
+        index.execute("PRAGMA journal_mode = wal")
+        index.execute("PRAGMA synchronous = normal")
+        for statement in SCHEMA:
+            index.execute(statement)
+        return index
+
+    def _new(self, index: sqlite3.Connection, rows: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+        ids = ",".join(str(row[0]) for row in rows)
+        known = {row[0] for row in index.execute(f"SELECT listing_id FROM done WHERE listing_id IN ({ids})")}
+        return [row for row in rows if row[0] not in known]
+
+
+class Follower:
+    """A thread that has the index follow the data set, at once and then every few minutes."""
+
+    def __init__(self, index: TextIndex, clock: Clock) -> None:
+        self._index = index
+        self._clock = clock
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="words", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """End within a moment."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                added = self._index.follow(self._look)
+                if added:
+                    log.info("The words of %d listings more can be searched.", added)
+            except Stopped:
+                return
+            except (CrawlError, OSError, sqlite3.Error, PeeweeException) as error:
+                log.warning("Words cannot be indexed now: %s", error)
+            if self._clock.wait(self._ended, EVERY_SECONDS):
+                return
+
+    def _look(self) -> None:
+        if self._ended.is_set():
+            raise Stopped("The page ends.")
+
+
+def _listings() -> Iterator[list[tuple[int, str, str]]]:
+    """Return all listings in chunks, by their numbers: number, title, tags and materials."""
+    after = 0
+    while True:
+        query = Listing.select(Listing.listing_id, Listing.title, Listing.tags, Listing.materials)
+        rows = bulk.raw(query.where(Listing.listing_id > after).order_by(Listing.listing_id).limit(CHUNK))
+        if not rows:
+            return
+        yield [(row[0], row[1] or "", " ".join(WORD.findall(f"{row[2]} {row[3]}"))) for row in rows]
+        after = rows[-1][0]
