@@ -23,6 +23,7 @@ from web.health import health_context
 from web.now import now_context
 from web.pages import Pages
 from web.pieces import listing_context, readings_csv, shop_context
+from web.similar import Similar
 from web.standing import Watcher
 from web.text_index import TextIndex
 
@@ -48,10 +49,12 @@ class Site:
         watcher: Watcher,
         pictures: PictureFiles,
         words: TextIndex,
+        similar: Similar,
     ) -> None:
         self._home = home
         self._clock = clock
         self._words = words
+        self._similar = similar
         self._pages = pages
         self._guard = guard
         self._watcher = watcher
@@ -90,7 +93,7 @@ class Site:
     def search(self, request: Request) -> Response:
         """Pieces by words."""
         began = self._clock.monotonic()
-        context = find_context(read_wanted(request.query_params), self._words)
+        context = find_context(read_wanted(request.query_params), self._words, self._similar)
         took = round((self._clock.monotonic() - began) * 1000)
         return self._pages.render("search.html", {"here": "/search", "milliseconds": took, **context})
 

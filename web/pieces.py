@@ -76,7 +76,7 @@ def drawn(readings: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> 
 
 def pieces(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return listings as a grid shows them."""
-    return [{**row, "money": money(row["price"], row["price_currency"])} for row in rows]
+    return [{**row, "money": money(row["price"], row["price_currency"]), "alike": None} for row in rows]
 
 
 def readings_csv(listing_id: int) -> str:

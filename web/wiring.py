@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from peewee import Database
 from rich.console import Console
@@ -23,10 +26,12 @@ from web.app import Site, build_app
 from web.guard import LOOPBACK_NAMES, Guard, Guarded, is_loopback
 from web.now import HOURS
 from web.pages import Pages
+from web.similar import Finder, Similar
 from web.standing import Standing, Watcher
 from web.text_index import Follower, TextIndex
 
 HOUR_SECONDS = 3600.0
+IMAGE_INDEX = "image_index.json"
 WORDS = "data/web/words.db"
 
 
@@ -45,16 +50,36 @@ def build_parts(settings: Settings, console: Console) -> Parts:
     return Parts.build(settings, console, ())
 
 
-def build(parts: Parts) -> Built:
-    """Return the page of a home, whose database is there; UserMistake, OperatorNeeded."""
+def load_finder(parts: Parts) -> Finder:
+    """Return what searches by pictures; UserMistake where its libraries are not installed, OperatorNeeded."""
+    try:
+        module = importlib.import_module("search.search_commands")
+    except ModuleNotFoundError as error:
+        raise UserMistake(f"The image search is not installed ({error.name}): `make search`.") from error
+    finder: Finder = module.build_finder(parts)
+    return finder
+
+
+def build(parts: Parts, load: Callable[[Parts], Finder] = load_finder) -> Built:
+    """Return the page of a home, whose database is there; `load` opens the image search.
+
+    UserMistake, OperatorNeeded.
+    """
     database = parts.open_for_reading(CRAWLER_MODELS)
     guard = build_guard(parts.settings)
     pages = Pages(parts.clock, guard)
     watcher = Watcher(partial(gather, crawl.build_parts(parts.settings, parts.console)), parts.clock)
     pictures = PictureFiles(Layout(parts.home.images), parts.settings.min_free_gb)
     words = TextIndex(parts.home.root / WORDS, parts.home.root)
-    site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, words)
+    similar = Similar(partial(load, parts), partial(index_version, parts))
+    site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, words, similar)
     return Built(build_app(site, pages, guard), watcher, Follower(words, parts.clock), database)
+
+
+def index_version(parts: Parts) -> Path | None:
+    """Return the generation of indexes in force, None where there is none."""
+    listed = parts.home.embeddings / IMAGE_INDEX
+    return listed.resolve().parent if listed.exists() else None
 
 
 def build_guard(settings: Settings) -> Guard:
