@@ -1,9 +1,9 @@
 # Every target makes .venv and installs what it needs by itself.
 PYTHON ?= python3
 BIN = .venv/bin
-PACKAGES = run.py runtime crawler imaging search upkeep web models sandbox tests bench
+PACKAGES = run.py runtime crawler imaging search publishing upkeep web models sandbox tests bench
 
-.PHONY: demo test test-search test-postgres search upkeep web run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
+.PHONY: demo test test-search test-postgres search upkeep web publishing run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
 	bench-verify bench-search bench-export clean
 
 demo: .venv/run
@@ -20,6 +20,9 @@ search: .venv/search
 
 # Backups, export, alerts; the crawler runs without their libraries, too.
 upkeep: .venv/upkeep
+
+# Artworks from a folder to shop listings; the crawler runs without their libraries, too.
+publishing: .venv/publishing
 
 # The page.
 web: .venv/web
@@ -104,9 +107,9 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements.txt requirements-postgres.txt requirements-upkeep.txt requirements-web.txt requirements-dev.txt | .venv/bin/python
+.venv/dev: requirements.txt requirements-postgres.txt requirements-upkeep.txt requirements-publishing.txt requirements-web.txt requirements-dev.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ .venv/run .venv/upkeep .venv/web
+	@touch $@ .venv/run .venv/upkeep .venv/web .venv/publishing
 
 .venv/search: requirements.txt requirements-search.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-search.txt
@@ -114,6 +117,10 @@ clean:
 
 .venv/upkeep: requirements.txt requirements-upkeep.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-upkeep.txt
+	@touch $@ .venv/run
+
+.venv/publishing: requirements.txt requirements-publishing.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-publishing.txt
 	@touch $@ .venv/run
 
 .venv/web: requirements.txt requirements-web.txt | .venv/bin/python

@@ -19,6 +19,7 @@ from rich.console import Console
 from crawler import commands
 from imaging import archive_commands as archives
 from imaging import commands as pictures
+from publishing.door import doors as publishing_doors
 from runtime.errors import CrawlError
 from runtime.output import outlive_readers
 from runtime.settings import Settings, load_settings
@@ -81,6 +82,7 @@ DOORS = {
     **search_doors(pictures.files),
     **upkeep_doors(commands.tell_status, commands.try_key),
     **WEB_DOORS,
+    **publishing_doors(commands.build_pace),
 }
 ELSEWHERE = {
     "sandbox": ("serve a simulated Etsy on this machine", "sandbox.commands"),

@@ -48,9 +48,10 @@ class SlowSandbox(Sandbox):
         path: str,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
     ) -> Answer:
         """Return the answer, late."""
-        answer = super().handle(method, path, params, headers)
+        answer = super().handle(method, path, params, headers, body)
         return replace(answer, delay_seconds=self._rng.uniform(*self._bounds))
 
 

@@ -15,6 +15,7 @@ from peewee import Database
 from rich.console import Console
 
 from crawler import checkpoint, dumps, report
+from crawler.api.limiter import Limiter
 from crawler.api.transport import PING
 from crawler.api.wire import WireError
 from crawler.batch import read_batch
@@ -36,6 +37,7 @@ from crawler.wiring import (
     open_for_reading,
     open_for_writing,
 )
+from runtime import parts as common
 from runtime.clock import iso
 from runtime.database import errors_in_words, in_words, transaction
 from runtime.errors import Bug, CrawlError, OperatorNeeded, ServerTrouble, Stopped, UserMistake
@@ -120,6 +122,11 @@ def try_key(settings: Settings, console: Console) -> tuple[int, str]:
     finally:
         limiter.answered(sent)
     return answer.status, answer.headers.get("date", "")
+
+
+def build_pace(parts: common.Parts) -> Limiter:
+    """Return what lets calls go that other work makes with the key; all processes that use it share its slots."""
+    return build_limiter(Parts(parts.settings, parts.home, parts.clock, parts.stop, parts.console))
 
 
 def plan(settings: Settings, console: Console, as_json: bool) -> int:

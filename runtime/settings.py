@@ -40,6 +40,11 @@ NUMBERS = (
     "web_port",
     "backup_keep_days",
     "backup_keep_months",
+    "etsy_shop_id",
+    "publish_attempts",
+    "publish_stalled_minutes",
+    "webhook_port",
+    "webhook_hash_hours",
 )
 
 
@@ -78,6 +83,14 @@ class Settings(BaseModel):
     web_password: SecretStr = SecretStr("")
     alerts: SecretStr = SecretStr("")
     alerts_digest: bool = False
+    etsy_oauth_token: SecretStr = SecretStr("")
+    etsy_shop_id: int | None = Field(None, gt=0, le=LARGEST_ID)
+    publish_folder: Path = Path("data/publishing")
+    publish_attempts: int = Field(5, ge=1, le=20)
+    publish_stalled_minutes: float = Field(15.0, gt=0, le=10_000, allow_inf_nan=False)
+    webhook_port: int = Field(8787, ge=0, le=65_535)
+    webhook_hash_hours: float = Field(24.0, gt=0, le=10_000, allow_inf_nan=False)
+    call_costs: str = ""
 
     @field_validator(*NUMBERS, mode="before")
     @classmethod
@@ -87,7 +100,7 @@ class Settings(BaseModel):
             raise ValueError("must be a number")
         return value
 
-    @field_validator("etsy_api_key", "etsy_shared_secret")
+    @field_validator("etsy_api_key", "etsy_shared_secret", "etsy_oauth_token")
     @classmethod
     def _fits_into_a_header(cls, value: SecretStr) -> SecretStr:
         """Take the text without white space around it; a curly quote in a header would end the crawl as a bug."""
@@ -161,6 +174,7 @@ class Settings(BaseModel):
         """Every text that must appear in no log, dump or error."""
         parts = [*self.key_header.split(":"), self.etsy_shared_secret.get_secret_value(), self.key_header]
         parts += [*self.alerts.get_secret_value().split(), self.web_password.get_secret_value()]
+        parts.append(self.etsy_oauth_token.get_secret_value())
         password = _password_of(self.database_url.get_secret_value())
         return tuple(sorted({part for part in [*parts, password] if len(part) >= 4}, key=len, reverse=True))
 

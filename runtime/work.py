@@ -21,7 +21,9 @@ from runtime.parts import Parts
 STOP_NAMES = ("KILL", "KILL_SD")
 DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX = "downloads", "archive", "primary", "embed", "index"
 BACKUP, MIRROR, MIRROR_TARS = "backup", "mirror", "mirror-tars"
-WORKS = (DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX, BACKUP, MIRROR, MIRROR_TARS)
+PUBLISH, PUBLISH_SERVE = ("publish", "publish-2", "publish-3", "publish-4"), "publish-serve"
+"""The places of the workers that a home may have at the same time, and the webhooks' endpoint."""
+WORKS = (DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX, BACKUP, MIRROR, MIRROR_TARS, *PUBLISH, PUBLISH_SERVE)
 """Work beside the crawl; each name is also that of its lock and log."""
 LINGER_SECONDS = 0.5
 log = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from sandbox.faults import PICTURE, Faults, strike
 from sandbox.limits import Limits
 from sandbox.market import Market, PictureAddress, Truth
 from sandbox.pictures import Gallery, read_address
+from sandbox.seller import ENDPOINTS, Seller, seller_route
 from sandbox.settings import Clock, RealClock, SandboxSettings
 
 NO_SECRET = "Shared secret is required in x-api-key header."
@@ -55,6 +56,7 @@ class Sandbox:
         self._api = Api(self.market)
         self._drift = Drift(self.market)
         self._gallery = Gallery(self.settings, self.market)
+        self.seller = Seller(self.market, self.settings.oauth_token)
         self._lock = threading.Lock()
 
     def handle(
@@ -63,25 +65,29 @@ class Sandbox:
         path: str,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
     ) -> Answer:
         """Answer one API request; `path` begins with /v3/application, header names are in lower case."""
         with self._lock:
             now = (self.clock.monotonic(), self.clock.now())  # of arrival, which is what limits are about
-            asked = route(path, dict(params or {})) or Route(UNKNOWN, dict(params or {}))
-            answer, fault = self._answer(method, asked, headers or {})
+            told = dict(params or {})
+            asked = route(path, told) or seller_route(method, path, told, headers or {}, body) or Route(UNKNOWN, told)
+            answer, fault = self._answer(method, asked, headers or {}, body)
             self.calls.append(Call(*now, asked.endpoint, asked.params, answer.status, fault))
             every = self.settings.move_every
             if every and len(self.calls) % every == 0:
                 self._drift.move(len(self.calls))
             return answer
 
-    def _answer(self, method: str, asked: Route, headers: Mapping[str, str]) -> tuple[Answer, str | None]:
+    def _answer(self, method: str, asked: Route, headers: Mapping[str, str], body: bytes) -> tuple[Answer, str | None]:
         refused = self._refuse_key(headers.get("x-api-key", "")) or self._refuse_pace()
         if refused is not None:
             return replace(refused, headers={**self.limits.headers(), **refused.headers}), None
         # A refused call sees nothing of the market, so only those that pass bring the index forward.
         self.market.index.catch_up(len(self.calls) + 1)
-        if asked.endpoint == UNKNOWN or method != "GET":
+        if asked.endpoint in ENDPOINTS:
+            answer = self.seller.answer(asked, headers, body, self.clock.now())
+        elif asked.endpoint == UNKNOWN or method != "GET":
             answer = answer_error(404, "Resource not found")
         else:
             answer = self._api.answer(asked)

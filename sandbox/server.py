@@ -24,7 +24,7 @@ from sandbox.sandbox import Sandbox
 
 CDN_PREFIX = "/cdn"
 MAX_HEAD_BYTES = 64 << 10
-MAX_BODY_BYTES = 1 << 20
+MAX_BODY_BYTES = 32 << 20
 DRIPS = 20
 LENGTH_ERRORS = {"long": 1000, "short": -1000}
 LAST_WIRES = frozenset({"cut", "long", "endless"})
@@ -135,7 +135,8 @@ class SandboxServer:
             return self._picture(request)
         if request.path.startswith(CONTROL_PREFIX):
             return control(self.sandbox, request.method, request.path, request.params(), request.body)
-        return self.sandbox.handle(request.method, unquote(request.path), request.params(), request.headers)
+        path = unquote(request.path)
+        return self.sandbox.handle(request.method, path, request.params(), request.headers, request.body)
 
     def _picture(self, request: Request) -> Answer:
         path = request.path[len(CDN_PREFIX) :]

@@ -50,6 +50,8 @@ class SandboxSettings:
     wanted_share: float = 0.75
     """Share of listings that were surely made in 2000 or later."""
     key: str = "sandbox-key:sandbox-secret"
+    oauth_token: str = "1000000000.sandbox-oauth-token"
+    """What the owner of the first shop sends; the number is that user's id, as in Etsy's tokens."""
     quota_per_day: int = 5000
     calls_per_second: int = 5
     refused_calls_count: bool = False

@@ -1,0 +1,1 @@
+"""The publishing database's lifecycle: files, jobs, webhooks, listings and posts."""
