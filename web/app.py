@@ -20,8 +20,9 @@ from web import reading
 from web.find import find_context, read_wanted
 from web.guard import Guard, Guarded
 from web.health import health_context
+from web.market import Market, market_context, tables_of
 from web.now import now_context
-from web.pages import Pages
+from web.pages import Pages, csv_of
 from web.pieces import listing_context, readings_csv, shop_context
 from web.similar import Similar
 from web.standing import Watcher
@@ -50,11 +51,13 @@ class Site:
         pictures: PictureFiles,
         words: TextIndex,
         similar: Similar,
+        market: Market,
     ) -> None:
         self._home = home
         self._clock = clock
         self._words = words
         self._similar = similar
+        self._market = market
         self._pages = pages
         self._guard = guard
         self._watcher = watcher
@@ -89,6 +92,18 @@ class Site:
             return self._pages.refused(409, "Not stopped", "No crawl is running.")
         (self._home.root / "KILL").touch()
         return RedirectResponse("/", 303)
+
+    def market(self, request: Request) -> Response:
+        """The market over time and by kind."""
+        return self._pages.render("market.html", {"here": "/market", **market_context(self._market.load())})
+
+    def market_csv(self, request: Request) -> Response:
+        """One of its tables as numbers."""
+        counted = self._market.load()
+        table = tables_of(counted["numbers"] if counted else {}).get(request.path_params["name"])
+        if table is None:
+            return self._pages.refused(404, "Not found", "There is no such table.")
+        return PlainTextResponse(csv_of(table.columns, table.rows), media_type="text/csv")
 
     def search(self, request: Request) -> Response:
         """Pieces by words."""
@@ -153,6 +168,8 @@ def build_app(site: Site, pages: Pages, guard: Guard) -> Guarded:
         Route("/health", site.health),
         Route("/stop", site.ask_to_stop, methods=["GET"]),
         Route("/stop", site.stop, methods=["POST"]),
+        Route("/market", site.market),
+        Route("/market/{name:str}.csv", site.market_csv),
         Route("/search", site.search),
         Route("/go", site.go),
         Route(f"/listing/{number}", _bounded(site.listing, pages)),

@@ -25,8 +25,8 @@ def web(settings: Settings, console: Console) -> int:
         set_up_logs(parts.home.logs, WEB, settings.secrets, console)
         built = build(parts)
         with closing(built.database), closing(_listen(parts)) as listening:
-            built.watcher.start()
-            built.follower.start()
+            for worker in built.workers:
+                worker.start()
             try:
                 console.print(f"The page is at {_address(parts, listening)} (Ctrl-C ends it).", soft_wrap=True)
                 told = uvicorn.Config(
@@ -34,8 +34,8 @@ def web(settings: Settings, console: Console) -> int:
                 )
                 uvicorn.Server(told).run([listening])
             finally:
-                built.follower.end()
-                built.watcher.end()
+                for worker in reversed(built.workers):
+                    worker.end()
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from runtime.notice import NOTICE
 from web.guard import Guard
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-PAGES = (("/", "Now"), ("/search", "Search"), ("/health", "Health"))
+PAGES = (("/", "Now"), ("/market", "Market"), ("/search", "Search"), ("/health", "Health"))
 
 
 class Pages:
@@ -80,3 +82,12 @@ def moment(unix_seconds: float | None) -> str:
         return "–" if unix_seconds is None else datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%d")
     except (OverflowError, ValueError, OSError):
         return "–"
+
+
+def csv_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return the rows as CSV; nothing stands for what is not known."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    writer.writerows([["" if value is None else value for value in row] for row in rows])
+    return out.getvalue()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from web import reading
 from web.charts import Series, line_chart
-from web.pages import money
+from web.pages import csv_of, money
 
 SHOWN = ("title", "description", "when_made", "taxonomy_id", "first_seen_at", "last_seen_at")
 CSV_COLUMNS = ("snapshot_timestamp", "state", "price", "price_currency", "num_favorers", "views", "quantity")
@@ -81,9 +79,5 @@ def pieces(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def readings_csv(listing_id: int) -> str:
     """Return every reading of a listing as CSV."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(CSV_COLUMNS)
-    for row in reading.readings_of_listing(listing_id):
-        writer.writerow(["" if row[name] is None else row[name] for name in CSV_COLUMNS])
-    return out.getvalue()
+    rows = [[row[name] for name in CSV_COLUMNS] for row in reading.readings_of_listing(listing_id)]
+    return csv_of(CSV_COLUMNS, rows)

@@ -51,6 +51,11 @@ class Watcher:
         self._looked_at = self._clock.monotonic()
         return self._standing
 
+    @property
+    def standing(self) -> Standing:
+        """The newest standing, for who is no person that looks."""
+        return self._standing
+
     def refresh(self) -> None:
         """Gather now."""
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from peewee import Database
 from rich.console import Console
@@ -24,6 +25,7 @@ from runtime.parts import Parts
 from runtime.settings import Settings
 from web.app import Site, build_app
 from web.guard import LOOPBACK_NAMES, Guard, Guarded, is_loopback
+from web.market import Market
 from web.now import HOURS
 from web.pages import Pages
 from web.similar import Finder, Similar
@@ -35,13 +37,23 @@ IMAGE_INDEX = "image_index.json"
 WORDS = "data/web/words.db"
 
 
+class Worker(Protocol):
+    """A thread beside the pages."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def end(self) -> None:
+        """End."""
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The application, what gathers for it, and its database."""
+    """The application, what gathers where the crawl stands, all that works beside it, and its database."""
 
     app: Guarded
     watcher: Watcher
-    follower: Follower
+    workers: Sequence[Worker]
     database: Database
 
 
@@ -72,8 +84,10 @@ def build(parts: Parts, load: Callable[[Parts], Finder] = load_finder) -> Built:
     pictures = PictureFiles(Layout(parts.home.images), parts.settings.min_free_gb)
     words = TextIndex(parts.home.root / WORDS, parts.home.root)
     similar = Similar(partial(load, parts), partial(index_version, parts))
-    site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, words, similar)
-    return Built(build_app(site, pages, guard), watcher, Follower(words, parts.clock), database)
+    market = Market(parts.home, parts.clock, lambda: (watcher.standing.told.get("cycle") or {}).get("number"))
+    site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, words, similar, market)
+    workers = (watcher, Follower(words, parts.clock), market)
+    return Built(build_app(site, pages, guard), watcher, workers, database)
 
 
 def index_version(parts: Parts) -> Path | None:
