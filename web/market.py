@@ -1,6 +1,6 @@
 """The market over time and by kind: counted in the background once a cycle, kept in data/web/market.json.
 
-Counting walks through whole tables, which takes a minute at ten million readings; no page waits for it.
+Counting walks through whole tables, some ten seconds at ten million readings; no page waits for it.
 """
 
 from __future__ import annotations
