@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging search publishing upkeep web models sandbox tests bench
 
-.PHONY: demo test test-search test-postgres search upkeep web publishing run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
+.PHONY: demo test test-search test-postgres search upkeep web screenshots publishing run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
 	bench-verify bench-search bench-export clean
 
 demo: .venv/run
@@ -26,6 +26,10 @@ publishing: .venv/publishing
 
 # The page.
 web: .venv/web
+
+# The pictures of the page in docs/; needs Chromium.
+screenshots: .venv/dev
+	$(BIN)/python -m tests.web.screenshots
 
 # In two processes: on a Mac, torch and FAISS crash in one.
 test-search: .venv/search .venv/dev

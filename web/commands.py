@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 
 import uvicorn
 from rich.console import Console
@@ -32,7 +32,8 @@ def web(settings: Settings, console: Console) -> int:
                 told = uvicorn.Config(
                     built.app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3
                 )
-                uvicorn.Server(told).run([listening])
+                with suppress(KeyboardInterrupt):  # uvicorn ends well and raises it again
+                    uvicorn.Server(told).run([listening])
             finally:
                 for worker in reversed(built.workers):
                     worker.end()

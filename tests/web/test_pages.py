@@ -14,43 +14,13 @@ import pytest
 from rich.console import Console
 from starlette.testclient import TestClient
 
-from imaging import archive_commands, commands
 from runtime.clock import SystemClock
 from runtime.instance import single_instance
 from runtime.notice import NOTICE
 from runtime.settings import Home
-from sandbox import Sandbox, SandboxServer, SandboxSettings
-from tests.rig import Rig, VirtualClock
 from tests.upkeep.home import settings_of
 from web.guard import POLICY
 from web.wiring import build, build_parts
-
-HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)>' & {{ 7*7 }} \u202e javascript:alert(3)"""
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home after two cycles, with pictures, and one listing whose seller writes hostile text."""
-    home = tmp_path_factory.mktemp("web") / "home"
-    clock = VirtualClock()
-    market = SandboxSettings(listings=200, shops=10, reviews_per_shop=20.0, move_every=5)
-    sandbox = Sandbox(market, clock=clock.true)
-    rig = Rig(home, sandbox, clock)
-    rig.run_cycle(1)
-    rig.run_cycle(2)
-    rig.close()
-    with SandboxServer(sandbox) as host:
-        settings, console = settings_of(home, ETSY_CDN_URL=host.cdn_url, MIN_FREE_GB="0"), Console(file=io.StringIO())
-        commands.download(settings, console)
-        archive_commands.primary(settings, console)
-    with closing(sqlite3.connect(home / "data" / "db" / "etsy_data.db")) as database, database:
-        listing_id = database.execute("SELECT MIN(listing_id) FROM listings").fetchone()[0]
-        database.execute(
-            "UPDATE listings SET title = ?, description = ?, tags = ?, when_made = ? WHERE listing_id = ?",
-            (HOSTILE, HOSTILE, f'["{HOSTILE[:25]}"]', HOSTILE, listing_id),
-        )
-        database.execute("UPDATE reviews SET review = ?", (HOSTILE,))
-    return home
 
 
 @pytest.fixture(scope="module")

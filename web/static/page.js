@@ -32,7 +32,7 @@ document.addEventListener("keydown", (event) => {
   }
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (typing || !step) return;
-  const links = [...document.querySelectorAll(".grid a")];
+  const links = [...document.querySelectorAll(".grid a:not(.more)")];
   const next = links[links.indexOf(field) + step] || (links.includes(field) ? null : links[0]);
   if (next) {
     event.preventDefault();

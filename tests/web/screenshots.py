@@ -1,0 +1,42 @@
+"""The pictures of the page in docs/: `make screenshots`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests.system.process import ROOT
+from tests.web.serving import CHROMIUM, serving
+from tests.web.site import make_site
+
+PAGES = {"now": "", "market": "market", "search": "search?q=oak", "health": "health"}
+
+
+def main() -> int:
+    """Make a data set of the sandbox, serve it and take a picture of each page."""
+    if CHROMIUM is None:
+        print("There is no Chromium here: install it (Debian: apt-get install chromium).", file=sys.stderr)
+        return 2
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
+        home = Path(folder) / "home"
+        make_site(home, listings=400, cycles=6)
+        with serving(home) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1000, "height": 760})
+            for name, below in PAGES.items():
+                page.goto(address + below)
+                while "It is being counted" in page.content():
+                    page.wait_for_timeout(500)
+                    page.reload()
+                page.screenshot(path=ROOT / "docs" / f"web-{name}.png")
+            browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

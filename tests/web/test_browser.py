@@ -1,0 +1,137 @@
+"""The page in a real browser; skipped where no Chromium is installed (`apt-get install chromium`)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+
+from tests.system.conftest import builder
+from tests.system.data_sets import sqlite_files
+from tests.web.serving import CHROMIUM, serving
+
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def address(root: Path) -> Iterator[str]:
+    with serving(root) as told:
+        yield told
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed here")
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def hostile_listing(root: Path) -> int:
+    with closing(sqlite3.connect(root / "data" / "db" / "etsy_data.db")) as database:
+        return int(database.execute("SELECT MIN(listing_id) FROM listings").fetchone()[0])
+
+
+def pages(root: Path) -> list[str]:
+    return ["", "market", "search?q=chair", "health", "stop", f"listing/{hostile_listing(root)}", "nowhere"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_page(browser: Browser, address: str, root: Path, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
+    page = context.new_page()
+    found = {}
+    for name in pages(root):
+        page.goto(address + name)
+        wrong = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+        if wrong:
+            found[name] = [(one["id"], [node["html"][:80] for node in one["nodes"]][:3]) for one in wrong]
+    context.close()
+    assert found == {}
+
+
+def test_no_page_is_wider_than_a_phone(browser: Browser, address: str, root: Path) -> None:
+    context = browser.new_context(viewport={"width": 375, "height": 700})
+    page = context.new_page()
+    for name in pages(root):
+        page.goto(address + name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
+    context.close()
+
+
+def test_what_a_seller_wrote_opens_no_dialog_and_loads_nothing(page: Page, address: str, root: Path) -> None:
+    opened: list[str] = []
+    asked: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        opened.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", note)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}listing/{hostile_listing(root)}")
+    page.wait_for_load_state("networkidle")
+    assert opened == []
+    assert "<script>alert(1)</script>" in page.inner_text("h1")
+    assert [url for url in asked if not url.startswith(address)] == []
+
+
+def test_search_by_keyboard_alone(page: Page, address: str) -> None:
+    page.goto(address + "search")
+    page.keyboard.press("/")
+    page.keyboard.type("chair")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=chair*")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    second = page.locator(".grid a:not(.more)").nth(1).get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/listing/*")
+    assert second is not None and page.url.endswith(second)
+
+
+def test_without_scripts_everything_but_the_renewal_works(browser: Browser, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("link", name="Search").click()
+    page.get_by_label("Words").fill("chair")
+    page.get_by_role("button", name="Search").click()
+    page.locator(".grid a").first.click()
+    assert "/listing/" in page.url
+    context.close()
+
+
+def test_the_page_now_renews_itself(page: Page, address: str) -> None:
+    page.goto(address)
+    with page.expect_response("**/now/live", timeout=20_000) as answer:
+        pass
+    assert answer.value.status == 200
+
+
+def test_the_stop_button_ends_a_crawl(page: Page, tmp_path: Path) -> None:
+    with builder(tmp_path, sqlite_files) as build:
+        crawler = build(market={"listings": 4000}, rate=5)
+        crawler.start()
+        crawler.wait_for_calls(3)
+        with serving(crawler.home) as address:
+            page.goto(address)
+            page.get_by_role("link", name="Stop the crawl").click()
+            page.get_by_role("button", name="Stop it").click()
+            assert crawler.wait_for_end() == 0
+        assert "the file KILL" in crawler.output
