@@ -57,6 +57,59 @@ def _schedule_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask, where nobody is at a terminal")
 
 
+DOORS: Mapping[str, Door] = {
+    "backup": Door(
+        "copy the databases, settings and vectors into BACKUP_FOLDERS while the crawl goes on",
+        "python run.py backup",
+        PART,
+        "upkeep.backup_commands",
+        _backup_arguments,
+        lambda module, given, settings, console: module.backup(settings, console, given.accept),
+    ),
+    "mirror": Door(
+        "have data/ and images/imageprimary/ on a second disk (MIRROR_FOLDER) as they are here",
+        "python run.py mirror",
+        PART,
+        "upkeep.mirror_commands",
+        _mirror_arguments,
+        lambda module, given, settings, console: module.mirror(settings, console, given.tars, given.full, given.accept),
+    ),
+    "restore-backup": Door(
+        "put a backup into this home, which is empty",
+        "python run.py restore-backup /Volumes/Backup/crawler",
+        PART,
+        "upkeep.backup_commands",
+        _restore_arguments,
+        lambda module, given, settings, console: module.restore_backup(settings, console, given.folder),
+    ),
+    "export": Door(
+        "write every table and the weekly views as Parquet, while the crawl goes on",
+        "python run.py export market-2026-11-21",
+        PART,
+        "upkeep.export_commands",
+        _export_arguments,
+        lambda module, given, settings, console: module.export(settings, console, given.folder, given.csv),
+    ),
+    "migrate-database": Door(
+        "carry the SQLite data set over to PostgreSQL and compare the two; the SQLite file stays as it is",
+        "python run.py migrate-database postgresql://crawler@localhost/furniture",
+        PART,
+        "upkeep.migrate_commands",
+        _migrate_arguments,
+        lambda module, given, settings, console: module.migrate_database(settings, console, given.url),
+    ),
+    "schedule": Door(
+        "have the crawl kept alive, and backups, mirrors and archives made, by launchd, systemd or cron",
+        "python run.py schedule --install",
+        PART,
+        "upkeep.schedule_commands",
+        _schedule_arguments,
+        lambda module, given, settings, console: module.schedule(settings, console, given.action, given.yes),
+    ),
+}
+"""The sub-commands that need nothing of the crawl."""
+
+
 def doors(survey: Survey, try_key: TryKey) -> Mapping[str, Door]:
     """Return the sub-commands by name; `survey` tells them what `status` does, `try_key` makes one call."""
     return {
@@ -68,14 +121,6 @@ def doors(survey: Survey, try_key: TryKey) -> Mapping[str, Door]:
             _alert_arguments,
             lambda module, given, settings, console: module.tell(settings, console, survey, given.test),
         ),
-        "backup": Door(
-            "copy the databases, settings and vectors into BACKUP_FOLDERS while the crawl goes on",
-            "python run.py backup",
-            PART,
-            "upkeep.backup_commands",
-            _backup_arguments,
-            lambda module, given, settings, console: module.backup(settings, console, given.accept),
-        ),
         "doctor": Door(
             "examine this home and this machine, and say what to do; one call tries the key",
             "python run.py doctor",
@@ -84,46 +129,5 @@ def doors(survey: Survey, try_key: TryKey) -> Mapping[str, Door]:
             no_arguments,
             lambda module, given, settings, console: module.doctor(settings, console, survey, try_key),
         ),
-        "mirror": Door(
-            "have data/ and images/imageprimary/ on a second disk (MIRROR_FOLDER) as they are here",
-            "python run.py mirror",
-            PART,
-            "upkeep.mirror_commands",
-            _mirror_arguments,
-            lambda module, given, settings, console: module.mirror(
-                settings, console, given.tars, given.full, given.accept
-            ),
-        ),
-        "restore-backup": Door(
-            "put a backup into this home, which is empty",
-            "python run.py restore-backup /Volumes/Backup/crawler",
-            PART,
-            "upkeep.backup_commands",
-            _restore_arguments,
-            lambda module, given, settings, console: module.restore_backup(settings, console, given.folder),
-        ),
-        "export": Door(
-            "write every table and the weekly views as Parquet, while the crawl goes on",
-            "python run.py export market-2026-11-21",
-            PART,
-            "upkeep.export_commands",
-            _export_arguments,
-            lambda module, given, settings, console: module.export(settings, console, given.folder, given.csv),
-        ),
-        "migrate-database": Door(
-            "carry the SQLite data set over to PostgreSQL and compare the two; the SQLite file stays as it is",
-            "python run.py migrate-database postgresql://crawler@localhost/furniture",
-            PART,
-            "upkeep.migrate_commands",
-            _migrate_arguments,
-            lambda module, given, settings, console: module.migrate_database(settings, console, given.url),
-        ),
-        "schedule": Door(
-            "have the crawl kept alive, and backups, mirrors and archives made, by launchd, systemd or cron",
-            "python run.py schedule --install",
-            PART,
-            "upkeep.schedule_commands",
-            _schedule_arguments,
-            lambda module, given, settings, console: module.schedule(settings, console, given.action, given.yes),
-        ),
+        **DOORS,
     }
