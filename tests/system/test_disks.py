@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pictures import CHEAP, draw_ahead, files, troubles
-from tests.system.conftest import TINY, Build
-from tests.system.data_sets import ON_POSTGRESQL
+from tests.system.conftest import ON_POSTGRESQL, TINY, Build
 from tests.system.disks import assert_goes_on_to_a_true_end, mounted, told
 from tests.system.process import FAST, START_SECONDS, Crawler
 
