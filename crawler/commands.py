@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,7 @@ from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.work import DOWNLOADS, EMBED, STOP_NAMES, WORKS
+from runtime.work import CRAWL, DOWNLOADS, EMBED, meant_for_others
 
 LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
@@ -74,7 +74,7 @@ def crawl(
             log.info("Going on at %s.", report.position_in_words(engine.position))
             position = engine.run()
         database.close()
-        parts.stop.obeyed(keep=_meant_for_others(parts))
+        parts.stop.obeyed(keep=meant_for_others(parts.home, CRAWL))
         words = f"Stopped by {parts.stop.reason} at {report.position_in_words(position)}."
         console.print(words, highlight=False, soft_wrap=True)
     return 0
@@ -203,7 +203,7 @@ def sync(settings: Settings, console: Console, file: Path) -> int:
             read = report.ids_settled(batch.changes)
             waiting, size = [i for i in waiting if i not in read], batch.next_size
             done += len(read)
-        parts.stop.obeyed(keep=_meant_for_others(parts))
+        parts.stop.obeyed(keep=meant_for_others(parts.home, CRAWL))
     console.print(f"{done} of {done + len(waiting)} listings are up to date.", highlight=False, soft_wrap=True)
     return 0
 
@@ -248,13 +248,13 @@ def _at_work(parts: Parts) -> Iterator[None]:
     with at_work_on(parts.home, parts.home.lock, parts.clock):
         set_up_logs(parts.home.logs, "crawler", secrets, parts.console)
         # Only with the lock in hand: a second start must not remove the file that is meant for the first.
-        parts.stop.clear_old_files(keep=_meant_for_others(parts))
+        parts.stop.clear_old_files(keep=meant_for_others(parts.home, CRAWL))
         parts.stop.on_dump = partial(_dump_while_running, parts)
         with parts.stop.signals():
             try:
                 yield
             except Stopped:
-                parts.stop.obeyed(keep=_meant_for_others(parts))
+                parts.stop.obeyed(keep=meant_for_others(parts.home, CRAWL))
                 parts.console.print(f"Stopped by {parts.stop.reason}.", highlight=False, soft_wrap=True)
             except Exception as error:
                 ours = error if isinstance(error, CrawlError) else in_words(error, parts.database_path)
@@ -263,11 +263,6 @@ def _at_work(parts: Parts) -> Iterator[None]:
                 if ours is error:
                     raise
                 raise ours from error
-
-
-def _meant_for_others(parts: Parts) -> Collection[str]:
-    """Return the KILL files that work on pictures has yet to see: who is at work last removes them."""
-    return STOP_NAMES if any(is_running(parts.home.lock_of(work)) for work in WORKS) else ()
 
 
 def _dump_while_running(parts: Parts) -> None:

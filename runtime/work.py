@@ -17,8 +17,10 @@ from runtime.errors import Bug, CrawlError, Stopped
 from runtime.instance import at_work_on, is_running
 from runtime.logs import redact, set_up_logs
 from runtime.parts import Parts
+from runtime.settings import Home
 
 STOP_NAMES = ("KILL", "KILL_SD")
+CRAWL = "crawler"
 DOWNLOADS, ARCHIVE, PRIMARY, EMBED, INDEX = "downloads", "archive", "primary", "embed", "index"
 BACKUP, MIRROR, MIRROR_TARS = "backup", "mirror", "mirror-tars"
 PUBLISH, PUBLISH_SERVE = ("publish", "publish-2", "publish-3", "publish-4"), "publish-serve"
@@ -37,7 +39,7 @@ def at_work(parts: Parts, work: str, open_for_writing: Callable[[], Database]) -
     """
     with at_work_on(parts.home, parts.home.lock_of(work), parts.clock):
         set_up_logs(parts.home.logs, work, parts.settings.secrets, parts.console)
-        parts.stop.clear_old_files(keep=_meant_for_others(parts, work))
+        parts.stop.clear_old_files(keep=meant_for_others(parts.home, work))
         with parts.stop.signals():
             try:
                 database = open_for_writing()
@@ -66,13 +68,12 @@ def _obey(parts: Parts, work: str) -> None:
     if is_running(parts.home.lock):
         # The downloads of a crawl, waiting for this work's end, must have seen KILL_DL before it goes.
         parts.clock.wait(threading.Event(), LINGER_SECONDS)
-    parts.stop.obeyed(keep=_meant_for_others(parts, work))
+    parts.stop.obeyed(keep=meant_for_others(parts.home, work))
 
 
-def _meant_for_others(parts: Parts, work: str) -> Collection[str]:
-    """Return the KILL files that somebody else at work has yet to see."""
-    others = [parts.home.lock, *(parts.home.lock_of(name) for name in WORKS if name != work)]
-    return STOP_NAMES if any(is_running(lock) for lock in others) else ()
+def meant_for_others(home: Home, own: str = "") -> Collection[str]:
+    """Return the KILL files that somebody else at work than `own` has yet to see."""
+    return STOP_NAMES if any(is_running(home.lock_of(name)) for name in (CRAWL, *WORKS) if name != own) else ()
 
 
 def _bug(parts: Parts, work: str, error: Exception) -> Bug:

@@ -1,4 +1,4 @@
-"""Dying at a chosen moment: at the n-th look at, or change of, a file."""
+"""Dying at a chosen moment: at the n-th event of a kind, such as a look at, or change of, a file."""
 
 from __future__ import annotations
 
@@ -12,22 +12,32 @@ FILE_EVENTS = (
 )
 
 
+Count = Callable[[], None]
+
+
 def dies_at(event: int, work: Callable[[], object]) -> bool:
-    """Do the work in a process of its own that is killed at its n-th event; return whether it died of it."""
+    """Do the work in a process of its own that is killed at its n-th event of a file; return whether it died."""
+    return dies_at_one_of(event, lambda count: work(), lambda name: name in FILE_EVENTS or name.startswith("sqlite3"))
+
+
+def dies_at_one_of(event: int, work: Callable[[Count], object], is_one: Callable[[str], bool]) -> bool:
+    """Do the work in a process of its own that is killed at its n-th event; return whether it died of it.
+
+    Python tells of events by name; the work is given what counts one more, and calls it where Python tells of none.
+    """
     child = os.fork()
     if child == 0:
         left = event
 
-        def count(name: str, told: tuple[object, ...]) -> None:
+        def count() -> None:
             nonlocal left
-            if name in FILE_EVENTS or name.startswith("sqlite3"):
-                left -= 1
-                if left <= 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-        sys.addaudithook(count)
+        sys.addaudithook(lambda name, told: count() if is_one(name) else None)
         try:
-            work()
+            work(count)
         except BaseException:
             os._exit(1)
         os._exit(0)

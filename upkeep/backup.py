@@ -107,10 +107,11 @@ class Backup:
             moment += 1.0
         last = list(there.values())[-1] if there else None
         aside = self._folder / f"{UNFINISHED}{name_of(moment)}"
-        self._check_room(last)
+        before = load_manifest(last).files if last else {}
+        self._check_room(before)
         aside.mkdir()
         try:
-            manifest, linked = self._fill(aside, moment, last)
+            manifest, linked = self._fill(aside, moment, last, before)
         except BaseException:
             with suppress(OSError):
                 remove_tree(aside)
@@ -118,7 +119,7 @@ class Backup:
         path = self._put_in_place(aside, name_of(moment))
         return Made(path, manifest, linked, self._remove_old())
 
-    def _fill(self, aside: Path, moment: float, last: Path | None) -> tuple[Manifest, int]:
+    def _fill(self, aside: Path, moment: float, last: Path | None, before: Mapping[str, Kept]) -> tuple[Manifest, int]:
         files, rows = dict[str, Kept](), dict[str, Mapping[str, int]]()
         for name, copy in self._originals.copies(self._stop).items():
             target = aside / name
@@ -129,7 +130,6 @@ class Backup:
             size, digest = digest_of(target, self._stop.raise_if_requested)
             files[name] = Kept(size, digest, target.stat().st_mtime_ns)
         linked = 0
-        before = load_manifest(last).files if last else {}
         # After the databases: what is only appended to has at least what the copy of the database speaks of.
         for entry in self._originals.files():
             found, was_linked = self._keep(entry, aside, last, before.get(entry.name))
@@ -184,9 +184,8 @@ class Backup:
                 log.info("Removing %s, which was left half done.", path)
                 remove_tree(path)
 
-    def _check_room(self, last: Path | None) -> None:
-        """Raise OperatorNeeded where the disk has too little room for what will be copied."""
-        before = load_manifest(last).files if last else {}
+    def _check_room(self, before: Mapping[str, Kept]) -> None:
+        """Raise OperatorNeeded where the disk has too little room for what was not in the last backup as it is."""
         needed = sum(path.stat().st_size for path in self._originals.databases.values())
         for entry in self._originals.files():
             old = before.get(entry.name)

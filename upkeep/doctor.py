@@ -19,7 +19,7 @@ from runtime.clock import EARLIEST, iso, parse_iso
 from runtime.errors import CrawlError, Stopped
 from runtime.instance import describe_owner, is_running
 from runtime.parts import Parts
-from runtime.work import BACKUP, STOP_NAMES, WORKS
+from runtime.work import BACKUP, CRAWL, STOP_NAMES, WORKS
 from upkeep.databases import check_database
 from upkeep.ends import AT_WORK, load_end
 from upkeep.records import Records
@@ -204,15 +204,15 @@ def _judge_clock(date: str, now: float) -> Iterator[Finding]:
 def _at_work(patient: Patient) -> Iterator[Finding]:
     """Tell who works on the home. A lock is never stale: the system frees it however a process ends."""
     home = patient.parts.home
-    names = [name for name in ("crawler", *WORKS) if is_running(home.lock_of(name))]
+    names = [name for name in (CRAWL, *WORKS) if is_running(home.lock_of(name))]
     for name in names:
         yield Finding(OK, "at work", f"{name}: {describe_owner(home.lock_of(name).with_suffix('.owner.json'))}")
     if not names:
         yield Finding(OK, "at work", "nobody; no lock is held")
     end = load_end(home)
-    if end is not None and end.status > 0 and "crawler" not in names:
+    if end is not None and end.status > 0 and CRAWL not in names:
         yield Finding(BAD, "last end", f"The crawl ended by itself at {end.at}: {end.words}", "Mend it: python run.py")
-    if end is not None and end.status == AT_WORK and "crawler" not in names:
+    if end is not None and end.status == AT_WORK and CRAWL not in names:
         words = f"The crawl that was started at {end.at} is gone without a word."
         yield Finding(DOUBTFUL, "last end", words, "Start it: python run.py")
 

@@ -12,11 +12,10 @@ from rich.console import Console
 from runtime.clock import EARLIEST, iso
 from runtime.database import errors_in_words
 from runtime.errors import OperatorNeeded, Stopped
-from runtime.instance import is_running
 from runtime.parts import Parts
 from runtime.progress import Progress
 from runtime.settings import Home, Settings
-from runtime.work import STOP_NAMES, WORKS
+from runtime.work import STOP_NAMES, meant_for_others
 from upkeep.export.exporting import Export
 from upkeep.export.folder import new_folder
 from upkeep.export.snapshot import Snapshot
@@ -78,5 +77,4 @@ def _write(parts: Parts, database: Database, folder: Path, csv: bool) -> Export:
 
 def _obey(parts: Parts) -> None:
     """Remove the KILL file that was obeyed, unless somebody else is at work on the home who has yet to see it."""
-    locks = (parts.home.lock, *(parts.home.lock_of(work) for work in WORKS))
-    parts.stop.obeyed(keep=STOP_NAMES if any(is_running(lock) for lock in locks) else ())
+    parts.stop.obeyed(keep=meant_for_others(parts.home))

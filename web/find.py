@@ -12,6 +12,7 @@ from models import IndexedListing, Listing, Shop
 from runtime import bulk
 from search.filters import Filters
 from web.pages import money
+from web.reading import pieces, read_pieces
 from web.similar import Similar
 from web.text_index import TextIndex
 
@@ -102,23 +103,12 @@ def pieces_of(ids: Sequence[int], wanted: Wanted) -> list[dict[str, Any]]:
     """Return what is shown of those of these listings that lie within the bounds, in this order."""
     if not ids:
         return []
-    query = (
-        Listing.select(
-            Listing.listing_id,
-            Listing.title,
-            IndexedListing.price,
-            IndexedListing.price_currency,
-            IndexedListing.last_seen_at,
-        )
-        .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
-        .where(bulk.within(Listing.listing_id, ids), *_conditions(wanted))
-    )
+    query = pieces(bulk.within(Listing.listing_id, ids), *_conditions(wanted))
     if wanted.country is not None:
         query = query.join(Shop, on=(Shop.shop_id == Listing.shop)).where(
             (Shop.shop_location_country_iso == wanted.country) | (Shop.shipping_from_country_iso == wanted.country)
         )
-    names = ("listing_id", "title", "price", "price_currency", "last_seen_at")
-    rows = {row[0]: dict(zip(names, row, strict=True)) for row in bulk.raw(query)}
+    rows = {row["listing_id"]: row for row in read_pieces(query)}
     return [rows[listing_id] for listing_id in ids if listing_id in rows][:MOST_SHOWN]
 
 

@@ -6,7 +6,6 @@ Counting walks through whole tables, some ten seconds at ten million readings; n
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,6 +18,7 @@ from runtime import bulk
 from runtime.clock import DAY_SECONDS, Clock, iso, parse_iso
 from runtime.errors import CrawlError, Stopped, UserMistake
 from runtime.files import make_folders, read_json, write_json
+from runtime.repeated import Repeated
 from runtime.settings import Home
 from web.charts import Series, line_chart
 
@@ -129,24 +129,13 @@ def market_context(counted: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 class Market:
-    """Keeps the numbers of a home, and a thread that counts them anew when a cycle has ended or a week is over."""
+    """Keeps the numbers of a home; they are counted anew when a cycle has ended or a week is over."""
 
     def __init__(self, home: Home, clock: Clock, cycle: Callable[[], int | None]) -> None:
         self._home = home
         self._path = home.root / "data" / "web" / "market.json"
         self._clock = clock
         self._cycle = cycle
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="market", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def end(self) -> None:
-        """End after the statement that is running, or leave it to the process's end."""
-        self._ended.set()
-        self._thread.join(1.0)
 
     def load(self) -> Mapping[str, Any] | None:
         """Return what was counted last, and when; None before the first time."""
@@ -156,12 +145,15 @@ class Market:
             return None
         return told if isinstance(told, dict) and {"at", "cycle", "numbers"} <= set(told) else None
 
-    def refresh(self) -> bool:
-        """Count where it is time; return whether it was. OSError and the database's errors are raised."""
+    def refresh(self, look: Callable[[], None] = lambda: None) -> bool:
+        """Count where it is time; return whether it was. `look` is called now and then.
+
+        OSError and the database's errors are raised.
+        """
         cycle, there = self._cycle(), self.load()
         if cycle is None or (there and there["cycle"] == cycle and not self._is_old(there["at"])):
             return False
-        numbers = count_all(self._look)
+        numbers = count_all(look)
         make_folders(self._path.parent, self._home.root)
         write_json(self._path, {"at": iso(self._clock.now()), "cycle": cycle, "numbers": numbers})
         return True
@@ -169,21 +161,20 @@ class Market:
     def _is_old(self, at: str) -> bool:
         return self._clock.now() - parse_iso(at) > OLD_DAYS * DAY_SECONDS
 
-    def _run(self) -> None:
-        while True:
-            try:
-                if self.refresh():
-                    log.info("The market was counted.")
-            except Stopped:
-                return
-            except (CrawlError, OSError, PeeweeException, ValueError) as error:
-                log.warning("The market cannot be counted now: %s", error)
-            if self._clock.wait(self._ended, LOOK_SECONDS):
-                return
 
-    def _look(self) -> None:
-        if self._ended.is_set():
-            raise Stopped("The page ends.")
+def counter(market: Market, clock: Clock) -> Repeated:
+    """Return what counts the market anew where it is time, and looks for that twice a minute."""
+
+    def count(look: Callable[[], None]) -> None:
+        try:
+            if market.refresh(look):
+                log.info("The market was counted.")
+        except Stopped:
+            raise
+        except (CrawlError, OSError, PeeweeException, ValueError) as error:
+            log.warning("The market cannot be counted now: %s", error)
+
+    return Repeated("market", count, clock, LOOK_SECONDS)
 
 
 def _figures() -> Sequence[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from models import ImageStatus, IndexedListing, IndexedShop, Listing, ListingDynamic, Review, Shop, ShopDynamic
 from runtime import bulk
 
+PIECE = ("listing_id", "title", "price", "price_currency", "last_seen_at")
 MOST_READINGS, MOST_REVIEWS, MOST_PIECES, MOST_IMAGES = 520, 50, 24, 20
 
 
@@ -84,20 +85,21 @@ def readings_of_shop(shop_id: int) -> list[dict[str, Any]]:
 
 def pieces_of_shop(shop_id: int, after: int = 0, without: int = 0) -> list[dict[str, Any]]:
     """Return the listings of a shop that are known in detail, by number, from after that one on."""
-    query = (
-        Listing.select(
-            Listing.listing_id,
-            Listing.title,
-            IndexedListing.price,
-            IndexedListing.price_currency,
-            IndexedListing.last_seen_at,
-        )
-        .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
-        .where(Listing.shop == shop_id, Listing.listing_id > after, Listing.listing_id != without)
-        .order_by(Listing.listing_id)
-    )
-    names = ("listing_id", "title", "price", "price_currency", "last_seen_at")
-    return [dict(zip(names, row, strict=True)) for row in bulk.raw(query.limit(MOST_PIECES))]
+    of_shop = Listing.shop == shop_id
+    query = pieces(of_shop, Listing.listing_id > after, Listing.listing_id != without).order_by(Listing.listing_id)
+    return read_pieces(query.limit(MOST_PIECES))
+
+
+def pieces(*conditions: Any) -> Any:
+    """Return the select of what a grid shows of listings that are known in detail; `read_pieces` reads it."""
+    told = (Listing.listing_id, Listing.title, *(getattr(IndexedListing, name) for name in PIECE[2:]))
+    joined = Listing.select(*told).join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
+    return joined.where(*conditions)
+
+
+def read_pieces(query: Any) -> list[dict[str, Any]]:
+    """Return the rows of a select of pieces, by their columns' names."""
+    return [dict(zip(PIECE, row, strict=True)) for row in bulk.raw(query)]
 
 
 def _reviews(condition: Any) -> list[dict[str, Any]]:

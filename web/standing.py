@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.clock import Clock
 from runtime.errors import CrawlError
+from runtime.repeated import Repeated
 
-OFTEN_SECONDS, SELDOM_SECONDS, WATCHED_SECONDS = 3.0, 60.0, 90.0
+OFTEN_SECONDS, SELDOM_SECONDS, WATCHED_SECONDS, PATIENCE_SECONDS = 3.0, 60.0, 90.0, 60.0
 log = logging.getLogger(__name__)
 
 
@@ -31,10 +31,9 @@ class Watcher:
     def __init__(self, gather: Callable[[], Standing], clock: Clock) -> None:
         self._gather = gather
         self._clock = clock
-        self._ended = threading.Event()
-        self._looked_at = clock.monotonic()
+        self._looked_at = self._gathered_at = clock.monotonic()
         self._standing = Standing(clock.now(), trouble="It is being gathered.")
-        self._thread = threading.Thread(target=self._run, name="standing", daemon=True)
+        self._thread = Repeated("standing", self._look_around, clock, OFTEN_SECONDS, OFTEN_SECONDS)
 
     def start(self) -> None:
         """Gather once, then begin."""
@@ -43,8 +42,7 @@ class Watcher:
 
     def end(self) -> None:
         """End."""
-        self._ended.set()
-        self._thread.join(SELDOM_SECONDS)
+        self._thread.end(PATIENCE_SECONDS)
 
     def look(self) -> Standing:
         """Return the newest standing."""
@@ -63,11 +61,9 @@ class Watcher:
         except CrawlError as error:
             self._standing = Standing(self._clock.now(), trouble=error.words())
 
-    def _run(self) -> None:
-        gathered_at = self._clock.monotonic()
-        while not self._clock.wait(self._ended, OFTEN_SECONDS):
-            now = self._clock.monotonic()
-            is_watched = now - self._looked_at < WATCHED_SECONDS
-            if is_watched or now - gathered_at >= SELDOM_SECONDS:
-                self.refresh()
-                gathered_at = now
+    def _look_around(self, _: Callable[[], None]) -> None:
+        now = self._clock.monotonic()
+        is_watched = now - self._looked_at < WATCHED_SECONDS
+        if is_watched or now - self._gathered_at >= SELDOM_SECONDS:
+            self.refresh()
+            self._gathered_at = now

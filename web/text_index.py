@@ -21,6 +21,7 @@ from runtime import bulk
 from runtime.clock import Clock
 from runtime.errors import CrawlError, Stopped
 from runtime.files import make_folders
+from runtime.repeated import Repeated
 
 CHUNK = 5_000
 EVERY_SECONDS = 300.0
@@ -96,40 +97,20 @@ class TextIndex:
         return [row for row in rows if row[0] not in known]
 
 
-class Follower:
-    """A thread that has the index follow the data set, at once and then every few minutes."""
+def follower(index: TextIndex, clock: Clock) -> Repeated:
+    """Return what has the index follow the data set, at once and then every few minutes."""
 
-    def __init__(self, index: TextIndex, clock: Clock) -> None:
-        self._index = index
-        self._clock = clock
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="words", daemon=True)
+    def follow(look: Callable[[], None]) -> None:
+        try:
+            added = index.follow(look)
+            if added:
+                log.info("The words of %d listings more can be searched.", added)
+        except Stopped:
+            raise
+        except (CrawlError, OSError, sqlite3.Error, PeeweeException) as error:
+            log.warning("Words cannot be indexed now: %s", error)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def end(self) -> None:
-        """End within a moment."""
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                added = self._index.follow(self._look)
-                if added:
-                    log.info("The words of %d listings more can be searched.", added)
-            except Stopped:
-                return
-            except (CrawlError, OSError, sqlite3.Error, PeeweeException) as error:
-                log.warning("Words cannot be indexed now: %s", error)
-            if self._clock.wait(self._ended, EVERY_SECONDS):
-                return
-
-    def _look(self) -> None:
-        if self._ended.is_set():
-            raise Stopped("The page ends.")
+    return Repeated("words", follow, clock, EVERY_SECONDS)
 
 
 def _listings() -> Iterator[list[tuple[int, str, str]]]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from peewee import Database
 from rich.console import Console
@@ -22,29 +21,20 @@ from models import CRAWLER_MODELS
 from runtime.database import errors_in_words
 from runtime.errors import UserMistake
 from runtime.parts import Parts
+from runtime.repeated import Repeated
 from runtime.settings import Settings
 from web.app import Site, build_app
 from web.guard import LOOPBACK_NAMES, Guard, Guarded, is_loopback
-from web.market import Market
+from web.market import Market, counter
 from web.now import HOURS
 from web.pages import Pages
 from web.similar import Finder, Similar
 from web.standing import Standing, Watcher
-from web.text_index import Follower, TextIndex
+from web.text_index import TextIndex, follower
 
 HOUR_SECONDS = 3600.0
 IMAGE_INDEX = "image_index.json"
 WORDS = "data/web/words.db"
-
-
-class Worker(Protocol):
-    """A thread beside the pages."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def end(self) -> None:
-        """End."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ class Built:
 
     app: Guarded
     watcher: Watcher
-    workers: Sequence[Worker]
+    workers: Sequence[Watcher | Repeated]
     database: Database
 
 
@@ -86,7 +76,7 @@ def build(parts: Parts, load: Callable[[Parts], Finder] = load_finder) -> Built:
     similar = Similar(partial(load, parts), partial(index_version, parts))
     market = Market(parts.home, parts.clock, lambda: (watcher.standing.told.get("cycle") or {}).get("number"))
     site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, words, similar, market)
-    workers = (watcher, Follower(words, parts.clock), market)
+    workers = (watcher, follower(words, parts.clock), counter(market, parts.clock))
     return Built(build_app(site, pages, guard), watcher, workers, database)
 
 
