@@ -60,8 +60,8 @@ def clear_left_overs(folder: Path, now: float) -> None:
                 path.unlink()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write the text so that a reader, also after a power cut, sees the old file or the new one.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write the text or bytes so that a reader, also after a power cut, sees the old file or the new one.
 
     At most the folder of the file is made: nothing appears where a whole disk has gone.
     """
@@ -69,8 +69,8 @@ def write_whole(path: Path, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes files that only their owner may read; these are for everybody on the machine.

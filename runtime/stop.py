@@ -160,3 +160,8 @@ def _remove(path: Path) -> None:
         path.rmdir()
     else:
         path.unlink(missing_ok=True)
+
+
+def leave_interrupts() -> None:
+    """Leave Ctrl-C to the process that began this one; it ends this one, too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,22 +1,17 @@
-"""A query's pictures and words into vectors, in a process of its own: FAISS and torch in one crash on a Mac."""
+"""A query's pictures and words into vectors."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 import numpy as np
-from rich.console import Console
 
 from runtime.errors import ItemTrouble, UserMistake
-from runtime.parts import Parts
-from runtime.settings import Settings
+from search.background import Remover
 from search.catalogue import TEXT, Catalogue, Vectors
 from search.embedders.preprocess import open_picture
-from search.wiring import Kit, build_kit, build_parts
+from search.wiring import Kit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,38 +32,37 @@ class Encoded:
     makes: dict[str, str]
 
 
-def encode_apart(settings: Settings, wanted: Wanted, build: Callable[[Parts], Kit] = build_kit) -> Encoded:
-    """Return the vectors, made by another process; UserMistake where something is no picture, OperatorNeeded."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        told = pool.submit(encode, settings, wanted, build).result()
-    if isinstance(told, str):
-        raise UserMistake(told)
-    return told
+class Encoder:
+    """Makes vectors with the models of a kit; what it has loaded it keeps, as far as the kit's loader does."""
 
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._remover: Remover | None = None
 
-def encode(settings: Settings, wanted: Wanted, build: Callable[[Parts], Kit]) -> Encoded | str:
-    """Return the vectors, or in words what was wrong with the query."""
-    kit = build(build_parts(settings, Console(file=StringIO())))
-    bodies = wanted.bodies
-    try:
-        if bodies and not wanted.keep_background:
-            remover = kit.load_remover()
-            bodies = tuple(remover.remove(body).body for body in bodies)
-        pictures = [open_picture(body) for body in bodies]
-    except ItemTrouble as trouble:
-        return f"The query cannot be read as a picture: {trouble}"
-    vectors: dict[str, list[Vectors]] = {}
-    makes: dict[str, str] = {}
-    for name in _asked(kit.models, wanted):
-        embedder = kit.load(name)
-        makes[name] = embedder.make.id
-        if pictures:
-            vectors.setdefault(name, []).append(embedder.embed_pictures(pictures))
-        if wanted.texts and kit.models[name].has_text:
-            told = embedder.embed_texts(wanted.texts)
-            vectors.setdefault(name, []).append(told)
-            vectors.setdefault(name + TEXT, []).append(told)
-    return Encoded({name: np.concatenate(parts) for name, parts in vectors.items()}, makes)
+    def encode(self, wanted: Wanted) -> Encoded:
+        """Return the vectors; UserMistake where something is no picture, OperatorNeeded where a model is missing."""
+        try:
+            pictures = [open_picture(body) for body in self._without_background(wanted)]
+        except ItemTrouble as trouble:
+            raise UserMistake(f"The query cannot be read as a picture: {trouble}") from trouble
+        vectors: dict[str, list[Vectors]] = {}
+        makes: dict[str, str] = {}
+        for name in _asked(self._kit.models, wanted):
+            embedder = self._kit.load(name)
+            makes[name] = embedder.make.id
+            if pictures:
+                vectors.setdefault(name, []).append(embedder.embed_pictures(pictures))
+            if wanted.texts and self._kit.models[name].has_text:
+                told = embedder.embed_texts(wanted.texts)
+                vectors.setdefault(name, []).append(told)
+                vectors.setdefault(name + TEXT, []).append(told)
+        return Encoded({name: np.concatenate(parts) for name, parts in vectors.items()}, makes)
+
+    def _without_background(self, wanted: Wanted) -> Sequence[bytes]:
+        if wanted.keep_background or not wanted.bodies:
+            return wanted.bodies
+        self._remover = self._remover or self._kit.load_remover()
+        return [self._remover.remove(body).body for body in wanted.bodies]
 
 
 def _asked(models: Catalogue, wanted: Wanted) -> Sequence[str]:

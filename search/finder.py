@@ -43,14 +43,35 @@ class Finder:
 
     def find(self, looked: Looked, filters: Filters, top: int, keep_background: bool = False) -> list[Found]:
         """Return the best listings; UserMistake, OperatorNeeded."""
+        return self.answer(looked, self.encode(looked, keep_background), filters, top)
+
+    def encode(self, looked: Looked, keep_background: bool = False) -> Mapping[str, Vectors]:
+        """Return by vector file what the models make of the query's pictures and words; UserMistake, OperatorNeeded."""
+        if not looked.bodies and not looked.texts:
+            return {}
+        models = tuple(name for name in self._served.names if not name.endswith(TEXT))
+        encoded = self._encode(Wanted(tuple(looked.bodies), tuple(looked.texts), models, keep_background))
+        for name, make_id in encoded.makes.items():
+            if make_id != self._sources[name].make:
+                raise OperatorNeeded(
+                    f"{name} has other weights now than those that the stored vectors were made with.",
+                    advice=f"Put those back, or make its vectors anew: `python run.py embed --renew {name}`.",
+                )
+        if not encoded.vectors:
+            raise UserMistake(
+                "None of the models that are indexed reads words.", advice="Look by a picture or a listing's number."
+            )
+        return encoded.vectors
+
+    def answer(self, looked: Looked, asked: Mapping[str, Vectors], filters: Filters, top: int) -> list[Found]:
+        """Return the best listings where `asked` is what `encode` returned; UserMistake."""
         own = self._rows(looked)
         parts: dict[str, list[Vectors]] = {}
         for name in self._served.names:
             if len(own) and not name.endswith(TEXT):
                 parts.setdefault(name, []).append(self._sources[name].file.gather(own).astype(np.float32))
-        for name, told in self._asked_of_models(looked, keep_background).items():
-            if name in self._served.names:
-                parts.setdefault(name, []).append(told)
+            if name in asked:
+                parts.setdefault(name, []).append(asked[name])
         vectors = {name: np.concatenate(found) for name, found in parts.items()}
         book = self._served.book
         allowed = book.rows_of(np.array(listings_that_fit(filters), np.int64)) if filters else None
@@ -76,24 +97,6 @@ class Finder:
                 raise UserMistake(f"The image {image_id} has no vectors.", advice="Was `python run.py embed` run?")
             found.append(row)
         return np.array(found, np.int64)
-
-    def _asked_of_models(self, looked: Looked, keep_background: bool) -> Mapping[str, Vectors]:
-        if not looked.bodies and not looked.texts:
-            return {}
-        models = tuple(name for name in self._served.names if not name.endswith(TEXT))
-        wanted = Wanted(tuple(looked.bodies), tuple(looked.texts), models, keep_background)
-        encoded = self._encode(wanted)
-        for name, make_id in encoded.makes.items():
-            if make_id != self._sources[name].make:
-                raise OperatorNeeded(
-                    f"{name} has other weights now than those that the stored vectors were made with.",
-                    advice=f"Put those back, or make its vectors anew: `python run.py embed --renew {name}`.",
-                )
-        if not encoded.vectors:
-            raise UserMistake(
-                "None of the models that are indexed reads words.", advice="Look by a picture or a listing's number."
-            )
-        return encoded.vectors
 
     def _shown(self, matches: Sequence[Match]) -> list[Found]:
         shown = load_shown([match.listing_id for match in matches])

@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.errors import UserMistake
+from runtime.errors import CrawlError, UserMistake
 from runtime.files import trouble_in_words
 
 NUMBER = re.compile(r"(?:(?P<kind>listing|image):)?(?P<id>[0-9]{1,18})")
 LOOKS_LIKE_FILE = re.compile(r".*\.(?:jpe?g|png|gif|webp)", re.IGNORECASE)
 MOST_BYTES = 20_000_000
 WHAT = "Name a picture, a listing's number or words."
+
+
+class StillAtWork(CrawlError):
+    """The models are not done with a query; asked again in a moment, the answer is there."""
 
 
 @dataclass(slots=True)

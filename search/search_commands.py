@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ from runtime.errors import UserMistake
 from runtime.parts import Parts
 from runtime.settings import Settings
 from search.catalogue import Catalogue
-from search.encode import encode_apart
 from search.filters import Filters
-from search.finder import Finder, Found
+from search.finder import Encode, Finder, Found
 from search.index.opened import open_generation
 from search.index.served import Served
 from search.index_commands import load_ids, load_sources
 from search.query import read_query
+from search.resident import Resident
 from search.wiring import Kit, build_kit, build_parts, chosen_models, open_for_reading
 
 PrimaryPath = Callable[[int], Path | None]
@@ -48,8 +47,9 @@ def search(
         raise UserMistake("--top must be 1 or more.")
     looked = read_query(told)
     parts = build_parts(settings, console)
-    with errors_in_words(parts.database_path), closing(open_for_reading(parts)):
-        finder = build_finder(parts, models, build)
+    resident = Resident(settings, parts.clock, build)
+    with errors_in_words(parts.database_path), closing(open_for_reading(parts)), closing(resident):
+        finder = build_finder(parts, resident.encode, models)
         found = finder.find(looked, filters, top, keep_background)
     if as_json:
         console.out(json.dumps([_row(one, primary_path) for one in found], indent=1, ensure_ascii=False))
@@ -64,13 +64,13 @@ def search(
     return 0
 
 
-def build_finder(parts: Parts, models: Catalogue | None = None, build: Callable[[Parts], Kit] = build_kit) -> Finder:
+def build_finder(parts: Parts, encode: Encode, models: Catalogue | None = None) -> Finder:
     """Return what answers queries from the indexes of these models in force; the database is open."""
     sources = load_sources(parts, models or chosen_models(parts.settings))
     generation = open_generation(parts.home.embeddings, sources)
     newer = load_ids(len(generation.ids), max((source.rows for source in sources.values()), default=0))
     served = Served(generation, sources, newer)
-    return Finder(served, sources, partial(encode_apart, parts.settings, build=build))
+    return Finder(served, sources, encode)
 
 
 def table(found: Sequence[Found]) -> Table:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -14,23 +18,25 @@ from starlette.staticfiles import StaticFiles
 from imaging.check import MOST_BYTES
 from imaging.files import PictureFiles
 from runtime.clock import Clock
-from runtime.errors import CrawlError
+from runtime.errors import CrawlError, UserMistake
 from runtime.settings import Home
+from upkeep.telling import load_told
 from web import reading
-from web.find import find_context, read_wanted
+from web.asked import AskedPictures
+from web.find import Searching
 from web.guard import Guard, Guarded
 from web.health import health_context
 from web.market import Market, market_context, tables_of
 from web.now import now_context
 from web.pages import Pages, csv_of
 from web.pieces import listing_context, readings_csv, shop_context
-from web.similar import Similar
 from web.standing import Watcher
-from web.text_index import TextIndex
+from web.wanted import read_wanted
 
 STATIC = Path(__file__).resolve().parent / "static"
 LARGEST = 2**63 - 1
 KINDS = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"GI": "image/gif", b"RI": "image/webp"}
+NOT_OURS = "This form is not of this page, or older than its start. Open it again."
 A_DAY = {"cache-control": "private, max-age=86400"}
 NO_PICTURE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><path d="M3 2v4h4v2M3 6v2M3 2h1" fill="none" '
@@ -49,14 +55,14 @@ class Site:
         guard: Guard,
         watcher: Watcher,
         pictures: PictureFiles,
-        words: TextIndex,
-        similar: Similar,
+        asked: AskedPictures,
+        searching: Searching,
         market: Market,
     ) -> None:
         self._home = home
         self._clock = clock
-        self._words = words
-        self._similar = similar
+        self._asked = asked
+        self._searching = searching
         self._market = market
         self._pages = pages
         self._guard = guard
@@ -65,11 +71,14 @@ class Site:
 
     def now(self, request: Request) -> Response:
         """The machine, with its present state lit."""
-        return self._pages.render("now.html", {"here": "/", **now_context(self._watcher.look())})
+        return self._pages.render("now.html", {"here": "/", **self._now()})
 
     def live(self, request: Request) -> Response:
         """The part of it that is renewed."""
-        return self._pages.render("now_live.html", now_context(self._watcher.look()))
+        return self._pages.render("now_live.html", self._now())
+
+    def _now(self) -> dict[str, Any]:
+        return {**now_context(self._watcher.look()), "alerts": list(load_told(self._home).standing.values())}
 
     def health(self, request: Request) -> Response:
         """Audit, copies, alerts and failed items."""
@@ -85,9 +94,7 @@ class Site:
         """Stop the crawl by its KILL file."""
         form = await request.form()
         if not self._guard.is_own_form(form.get("token")):
-            return self._pages.refused(
-                403, "Not stopped", "This form is not of this page, or older than its start. Open it again."
-            )
+            return self._pages.refused(403, "Not stopped", NOT_OURS)
         if not self._watcher.look().told.get("running"):
             return self._pages.refused(409, "Not stopped", "No crawl is running.")
         (self._home.root / "KILL").touch()
@@ -106,11 +113,29 @@ class Site:
         return PlainTextResponse(csv_of(table.columns, table.rows), media_type="text/csv")
 
     def search(self, request: Request) -> Response:
-        """Pieces by words."""
+        """Pieces by words, by a picture or like another one."""
         began = self._clock.monotonic()
-        context = find_context(read_wanted(request.query_params), self._words, self._similar)
+        context = self._searching.context(read_wanted(request.query_params))
         took = round((self._clock.monotonic() - began) * 1000)
         return self._pages.render("search.html", {"here": "/search", "milliseconds": took, **context})
+
+    async def take_picture(self, request: Request) -> Response:
+        """Take in a picture and go to the pieces that look like it."""
+        async with request.form(max_files=1) as form:
+            if not self._guard.is_own_form(form.get("token")):
+                return self._pages.refused(403, "Not taken", NOT_OURS)
+            told = form.get("picture")
+            body = await told.read() if isinstance(told, UploadFile) else b""
+            wanted = read_wanted({name: value for name, value in form.items() if isinstance(value, str)})
+        try:
+            digest = await run_in_threadpool(self._asked.take, body)
+        except UserMistake as mistake:
+            return self._pages.refused(400, "Not a picture that can be looked for", mistake.words())
+        return RedirectResponse(replace(wanted, picture=digest).address, 303)
+
+    def asked(self, request: Request) -> Response:
+        """A picture that somebody looks for."""
+        return _picture(self._asked.read(request.path_params["digest"]))
 
     def go(self, request: Request) -> Response:
         """To the listing or shop with this number."""
@@ -170,7 +195,9 @@ def build_app(site: Site, pages: Pages, guard: Guard) -> Guarded:
         Route("/stop", site.stop, methods=["POST"]),
         Route("/market", site.market),
         Route("/market/{name:str}.csv", site.market_csv),
-        Route("/search", site.search),
+        Route("/search", site.search, methods=["GET"]),
+        Route("/search", site.take_picture, methods=["POST"]),
+        Route("/asked/{digest:str}", site.asked),
         Route("/go", site.go),
         Route(f"/listing/{number}", _bounded(site.listing, pages)),
         Route(f"/listing/{number}/readings.csv", _bounded(site.listing_csv, pages)),

@@ -24,7 +24,7 @@ def web(settings: Settings, console: Console) -> int:
     with at_work_on(parts.home, parts.home.lock_of(WEB), parts.clock):
         set_up_logs(parts.home.logs, WEB, settings.secrets, console)
         built = build(parts)
-        with closing(built.database), closing(_listen(parts)) as listening:
+        with closing(built.database), closing(built.similar), closing(_listen(parts)) as listening:
             for worker in built.workers:
                 worker.start()
             try:

@@ -1,115 +1,159 @@
-"""What the page Search shows: listings by words, within bounds, the best first."""
+"""What the page Search shows: listings by words or by what they look like, within bounds, the best first."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlencode
 
 from models import IndexedListing, Listing, Shop
 from runtime import bulk
-from search.filters import Filters
+from search.query import Looked
 from web.pages import money
 from web.reading import pieces, read_pieces
-from web.similar import Similar
+from web.similar import Alike, Answer, Similar
 from web.text_index import TextIndex
+from web.wanted import Wanted
 
-MOST_CANDIDATES, MOST_SHOWN = 2_000, 48
-LONGEST = 200
-AMOUNT = re.compile(r"[0-9]{1,9}(?:[.,][0-9]{1,2})?")
-CODE = re.compile(r"[A-Za-z]{2}")
-ERA = re.compile(r"[a-z0-9_]{1,30}")
+MOST_CANDIDATES, MOST_SHOWN, MOST_VALUES = 2_000, 48, 8
+FACETS = {"era": "Made", "country": "Country", "category": "Category"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What somebody looks for: words or a listing to look `like`, and bounds (None does not matter).
+class Candidate:
+    """A listing within the bounds, as the filters at the side see it."""
 
-    Prices are in the seller's currency.
+    listing_id: int
+    era: str | None
+    country: str | None
+    category: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A filter at the side: what is chosen of it (the address `without` it), or the choices.
+
+    A choice has its words, how many listings are left by it, and its address.
     """
 
-    words: str = ""
-    min_price: float | None = None
-    max_price: float | None = None
-    era: str | None = None
-    country: str | None = None
-    category: int | None = None
-    like: int | None = None
+    title: str
+    chosen: str | None
+    without: str
+    choices: Sequence[tuple[str, int, str]]
 
-    @property
-    def address(self) -> str:
-        """The address of the page that shows this, to be kept or shared."""
-        told = {
-            "q": self.words,
-            "min": self.min_price,
-            "max": self.max_price,
-            "era": self.era,
-            "country": self.country,
-            "category": self.category,
-            "like": self.like,
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The candidates, the best first; `answer` is what the image search said, where it was asked.
+
+    `is_cut` says that more listings have the words than were looked through.
+    """
+
+    candidates: Sequence[Candidate]
+    is_cut: bool = False
+    answer: Answer | None = None
+    alike: Mapping[int, Alike] = field(default_factory=dict)
+
+
+class Searching:
+    """Finds listings; the database is open and bound. `read_picture` gives a picture that is looked for."""
+
+    def __init__(self, words: TextIndex, similar: Similar, read_picture: Callable[[str], bytes | None]) -> None:
+        self._words = words
+        self._similar = similar
+        self._read_picture = read_picture
+
+    def context(self, wanted: Wanted) -> dict[str, Any]:
+        """Return what the template says."""
+        results = self.find(wanted)
+        shown = [one.listing_id for one in results.candidates[:MOST_SHOWN]]
+        rows = {row["listing_id"]: row for row in read_pieces(pieces(bulk.within(Listing.listing_id, shown)))}
+        return {
+            "wanted": wanted,
+            "answer": results.answer,
+            "by_looks": bool(results.alike),
+            "pieces": [
+                {**rows[i], "money": money(rows[i]["price"], rows[i]["price_currency"]), "alike": results.alike.get(i)}
+                for i in shown
+                if i in rows
+            ],
+            "number": len(results.candidates),
+            "is_cut": results.is_cut,
+            "facets": facets(wanted, results.candidates),
+            "indexed": self._words.count(),
         }
-        return "/search?" + urlencode({name: value for name, value in told.items() if value not in (None, "")})
+
+    def find(self, wanted: Wanted) -> Results:
+        """Return what fits: by what pieces look like where that can be asked, else, of words, by what has them."""
+        answer = self._look(wanted) if wanted.by_looks else None
+        if answer is not None and answer.found:
+            by_id = {one.listing_id: one for one in answer.found}
+            return Results(within_bounds(list(by_id), wanted), answer=answer, alike=by_id)
+        by_text = wanted.like is None and wanted.picture is None
+        found = self._words.find(wanted.words, MOST_CANDIDATES) if by_text else []
+        return Results(within_bounds(found, wanted), len(found) == MOST_CANDIDATES, answer)
+
+    def _look(self, wanted: Wanted) -> Answer:
+        looked = Looked()
+        if wanted.picture is not None:
+            body = self._read_picture(wanted.picture)
+            if body is None:
+                return Answer(why="This picture is not kept here any more: choose it again.")
+            looked.bodies.append(body)
+        if wanted.words:
+            looked.texts.append(wanted.words)
+        if wanted.like is not None:
+            looked.listing_ids.append(wanted.like)
+        return self._similar.find(looked, wanted.filters, wanted.as_it_is)
 
 
-def read_wanted(told: Mapping[str, str]) -> Wanted:
-    """Return what the address of a page asks for; what makes no sense is left out."""
-    return Wanted(
-        told.get("q", "").strip()[:LONGEST],
-        _amount(told.get("min", "")),
-        _amount(told.get("max", "")),
-        _matching(ERA, told.get("era", "")),
-        (_matching(CODE, told.get("country", "")) or "").upper() or None,
-        _whole(told.get("category", "")),
-        _whole(told.get("like", "")),
-    )
-
-
-def find_context(wanted: Wanted, index: TextIndex, similar: Similar) -> dict[str, Any]:
-    """Return what the template says."""
-    alike, why = ([], "") if wanted.like is None else similar.find(wanted.like, filters_of(wanted))
-    by_id = {one.listing_id: one for one in alike}
-    found = find_pieces(wanted, index) if wanted.like is None else pieces_of(list(by_id), wanted)
-    return {
-        "wanted": wanted,
-        "why": why,
-        "pieces": [
-            {**row, "money": money(row["price"], row["price_currency"]), "alike": by_id.get(row["listing_id"])}
-            for row in found
-        ],
-        "indexed": index.count(),
-        "is_all": len(found) < MOST_SHOWN,
-    }
-
-
-def filters_of(wanted: Wanted) -> Filters:
-    """Return the bounds as the image search takes them."""
-    return Filters(
-        min_price=wanted.min_price,
-        max_price=wanted.max_price,
-        era=wanted.era,
-        country=wanted.country,
-        taxonomy_id=wanted.category,
-    )
-
-
-def find_pieces(wanted: Wanted, index: TextIndex) -> list[dict[str, Any]]:
-    """Return the best listings, at most MOST_SHOWN, by how well the words fit."""
-    return pieces_of(index.find(wanted.words, MOST_CANDIDATES), wanted)
-
-
-def pieces_of(ids: Sequence[int], wanted: Wanted) -> list[dict[str, Any]]:
-    """Return what is shown of those of these listings that lie within the bounds, in this order."""
+def within_bounds(ids: Sequence[int], wanted: Wanted) -> list[Candidate]:
+    """Return those of these listings that lie within the bounds, in this order."""
     if not ids:
         return []
-    query = pieces(bulk.within(Listing.listing_id, ids), *_conditions(wanted))
-    if wanted.country is not None:
-        query = query.join(Shop, on=(Shop.shop_id == Listing.shop)).where(
-            (Shop.shop_location_country_iso == wanted.country) | (Shop.shipping_from_country_iso == wanted.country)
-        )
-    rows = {row["listing_id"]: row for row in read_pieces(query)}
-    return [rows[listing_id] for listing_id in ids if listing_id in rows][:MOST_SHOWN]
+    told = (IndexedListing.listing_id, IndexedListing.shop_id, IndexedListing.when_made, IndexedListing.taxonomy_id)
+    query = IndexedListing.select(*told).where(bulk.within(IndexedListing.listing_id, ids), *_conditions(wanted))
+    rows = {row[0]: row for row in bulk.raw(query)}
+    countries = _countries({row[1] for row in rows.values() if row[1] is not None})
+    found = []
+    for listing_id in ids:
+        if listing_id in rows:
+            _, shop_id, era, category = rows[listing_id]
+            places = countries.get(shop_id, (None, None))
+            if wanted.country is None or wanted.country in places:
+                found.append(Candidate(listing_id, era, places[0] or places[1], category))
+    return found
+
+
+def facets(wanted: Wanted, candidates: Sequence[Candidate]) -> list[Facet]:
+    """Return the filters at the side, those left out by which nothing can be told apart."""
+    found = []
+    for name, title in FACETS.items():
+        counted = Counter(value for one in candidates if (value := getattr(one, name)) is not None)
+        most = sorted(counted.items(), key=lambda one: (-one[1], str(one[0])))[:MOST_VALUES]
+        said, chosen = SAID[name], getattr(wanted, name)
+        choices = [(said(value), count, _bounded(wanted, name, value)) for value, count in most]
+        found.append(Facet(title, None if chosen is None else said(chosen), _bounded(wanted, name, None), choices))
+    return [one for one in found if one.choices or one.chosen is not None]
+
+
+def _bounded(wanted: Wanted, name: str, value: Any) -> str:
+    """Return the address of the same with another bound."""
+    told: Any = {name: value}
+    return replace(wanted, **told).address
+
+
+def _era_in_words(era: str) -> str:
+    return era.replace("_", "–" if era[:1].isdigit() else " ")
+
+
+SAID: Mapping[str, Callable[[Any], str]] = {"era": _era_in_words, "country": str, "category": str}
+
+
+def _countries(shop_ids: set[int]) -> dict[int, tuple[str | None, str | None]]:
+    told = Shop.select(Shop.shop_id, Shop.shop_location_country_iso, Shop.shipping_from_country_iso)
+    return {row[0]: (row[1], row[2]) for row in bulk.raw(told.where(bulk.within(Shop.shop_id, shop_ids)))}
 
 
 def _conditions(wanted: Wanted) -> list[Any]:
@@ -120,15 +164,3 @@ def _conditions(wanted: Wanted) -> list[Any]:
         None if wanted.category is None else IndexedListing.taxonomy_id == wanted.category,
     ]
     return [condition for condition in told if condition is not None]
-
-
-def _whole(told: str) -> int | None:
-    return int(told) if re.fullmatch(r"[0-9]{1,18}", told) else None
-
-
-def _amount(told: str) -> float | None:
-    return float(told.replace(",", ".")) if AMOUNT.fullmatch(told.strip()) else None
-
-
-def _matching(pattern: re.Pattern[str], told: str) -> str | None:
-    return told.strip() if pattern.fullmatch(told.strip()) else None

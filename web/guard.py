@@ -62,6 +62,8 @@ class Guard:
             return PlainTextResponse("A password is needed.\n", 401, asked)
         if method not in SAFE and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse("This came from another site's page.\n", 403)
+        if method not in SAFE and "content-length" not in headers:
+            return PlainTextResponse("How long the form is has to be told.\n", 411)
         if not 0 <= int(headers.get("content-length", "0")) <= MOST_FORM_BYTES:
             return PlainTextResponse("That is more than 25 MB.\n", 413)
         return None

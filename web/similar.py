@@ -1,25 +1,34 @@
-"""Pieces that look alike, where the image search is installed and has indexes; else why not, in words."""
+"""Pieces that look like a picture, a listing or words, where the image search is installed and has indexes.
+
+Where they cannot be found, why not is told in words.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runtime.errors import CrawlError
 from search.filters import Filters
-from search.query import Looked
+from search.query import Looked, StillAtWork
 
-TOP = 48
+TOP = 240
+NO_INDEXES = "There are no indexes of pictures yet: `python run.py embed` makes them."
 
 
-class Finder(Protocol):
-    """What search.finder.Finder does; its libraries are loaded only where it is used."""
+class Live(Protocol):
+    """What search.live.Live does; its libraries are loaded only where it is used."""
 
-    def find(self, looked: Looked, filters: Filters, top: int) -> Sequence[Any]:
-        """Return the best listings; UserMistake, OperatorNeeded."""
+    def find(self, looked: Looked, filters: Filters, top: int, keep_background: bool) -> Sequence[Any]:
+        """Return the best listings; StillAtWork, UserMistake, OperatorNeeded."""
+
+    def rest(self) -> None:
+        """Let go of the models where nobody needs them."""
+
+    def close(self) -> None:
+        """End the models' process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +44,59 @@ class Alike:
     agreeing: int
     shares: dict[str, float]
 
+    @property
+    def stretches(self) -> list[tuple[float, float]]:
+        """Where on a bar of length 100 each model's share begins, and how long it is; none below nothing."""
+        told = [max(share, 0.0) for share in self.shares.values()]
+        whole = sum(told) or 1.0
+        return [(100 * sum(told[:place]) / whole, 100 * share / whole) for place, share in enumerate(told)]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Listings that look like it, the best first; where there are none why, or that the models are `at_work`."""
+
+    found: list[Alike] = field(default_factory=list)
+    why: str = ""
+    at_work: bool = False
+
 
 class Similar:
-    """Answers from the indexes in force; `load` opens them, `version` tells when there are others."""
+    """Asks the image search; `load` opens it, `has_indexes` tells whether there is something to search."""
 
-    def __init__(self, load: Callable[[], Finder], version: Callable[[], Path | None]) -> None:
+    def __init__(self, load: Callable[[], Live], has_indexes: Callable[[], bool]) -> None:
         self._load = load
-        self._version = version
-        self._lock = threading.Lock()
-        self._loaded: tuple[Path, Finder] | None = None
+        self._has_indexes = has_indexes
+        self._loading = threading.Lock()
+        self._live: Live | None = None
 
-    def find(self, listing_id: int, filters: Filters) -> tuple[list[Alike], str]:
-        """Return the listings most like this one, and where there are none why, in words."""
+    def find(self, looked: Looked, filters: Filters, keep_background: bool = False) -> Answer:
+        """Return the listings that look most like it."""
+        if not self._has_indexes():
+            return Answer(why=NO_INDEXES)
         try:
-            with self._lock:  # one query after the other: each uses both cores
-                finder = self._finder()
-                if finder is None:
-                    return [], "There are no indexes of pictures yet: `python run.py embed` makes them."
-                found = finder.find(Looked(listing_ids=[listing_id]), filters, TOP)
+            found = self._opened().find(looked, filters, TOP, keep_background)
+        except StillAtWork as error:
+            return Answer(why=error.words(), at_work=True)
         except CrawlError as error:
-            return [], error.words()
-        return [
-            Alike(
-                one.match.listing_id,
-                one.match.score,
-                one.match.above_average,
-                one.match.agreeing,
-                dict(one.match.shares),
-            )
-            for one in found
-        ], ""
+            return Answer(why=error.words())
+        return Answer([_alike(one.match) for one in found])
 
-    def _finder(self) -> Finder | None:
-        version = self._version()
-        if version is None:
-            return None
-        if self._loaded is None or self._loaded[0] != version:
-            self._loaded = version, self._load()
-        return self._loaded[1]
+    def rest(self) -> None:
+        """Let go of the models where nobody needs them."""
+        if self._live is not None:
+            self._live.rest()
+
+    def close(self) -> None:
+        """End what was opened."""
+        if self._live is not None:
+            self._live.close()
+
+    def _opened(self) -> Live:
+        with self._loading:
+            self._live = self._live or self._load()
+            return self._live
+
+
+def _alike(match: Any) -> Alike:
+    return Alike(match.listing_id, match.score, match.above_average, match.agreeing, dict(match.shares))

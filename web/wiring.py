@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from peewee import Database
 from rich.console import Console
@@ -24,26 +23,30 @@ from runtime.parts import Parts
 from runtime.repeated import Repeated
 from runtime.settings import Settings
 from web.app import Site, build_app
+from web.asked import AskedPictures
+from web.find import Searching
 from web.guard import LOOPBACK_NAMES, Guard, Guarded, is_loopback
 from web.market import Market, counter
 from web.now import HOURS
 from web.pages import Pages
-from web.similar import Finder, Similar
+from web.similar import Live, Similar
 from web.standing import Standing, Watcher
 from web.text_index import TextIndex, follower
 
 HOUR_SECONDS = 3600.0
 IMAGE_INDEX = "image_index.json"
-WORDS = "data/web/words.db"
+WORDS, ASKED = "data/web/words.db", "data/web/asked"
+REST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The application, what gathers where the crawl stands, all that works beside it, and its database."""
+    """The application, what gathers where the crawl stands, all that works beside it, what is to be closed after it."""
 
     app: Guarded
     watcher: Watcher
     workers: Sequence[Watcher | Repeated]
+    similar: Similar
     database: Database
 
 
@@ -52,17 +55,17 @@ def build_parts(settings: Settings, console: Console) -> Parts:
     return Parts.build(settings, console, ())
 
 
-def load_finder(parts: Parts) -> Finder:
+def load_live(parts: Parts) -> Live:
     """Return what searches by pictures; UserMistake where its libraries are not installed, OperatorNeeded."""
     try:
-        module = importlib.import_module("search.search_commands")
+        module = importlib.import_module("search.live")
     except ModuleNotFoundError as error:
         raise UserMistake(f"The image search is not installed ({error.name}): `make search`.") from error
-    finder: Finder = module.build_finder(parts)
-    return finder
+    live: Live = module.Live(parts)
+    return live
 
 
-def build(parts: Parts, load: Callable[[Parts], Finder] = load_finder) -> Built:
+def build(parts: Parts, load: Callable[[Parts], Live] = load_live) -> Built:
     """Return the page of a home, whose database is there; `load` opens the image search.
 
     UserMistake, OperatorNeeded.
@@ -73,17 +76,14 @@ def build(parts: Parts, load: Callable[[Parts], Finder] = load_finder) -> Built:
     watcher = Watcher(partial(gather, crawl.build_parts(parts.settings, parts.console)), parts.clock)
     pictures = PictureFiles(Layout(parts.home.images), parts.settings.min_free_gb)
     words = TextIndex(parts.home.root / WORDS, parts.home.root)
-    similar = Similar(partial(load, parts), partial(index_version, parts))
+    similar = Similar(partial(load, parts), (parts.home.embeddings / IMAGE_INDEX).exists)
+    asked = AskedPictures(parts.home.root / ASKED, parts.home.root)
+    searching = Searching(words, similar, asked.read)
     market = Market(parts.home, parts.clock, lambda: (watcher.standing.told.get("cycle") or {}).get("number"))
-    site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, words, similar, market)
-    workers = (watcher, follower(words, parts.clock), counter(market, parts.clock))
-    return Built(build_app(site, pages, guard), watcher, workers, database)
-
-
-def index_version(parts: Parts) -> Path | None:
-    """Return the generation of indexes in force, None where there is none."""
-    listed = parts.home.embeddings / IMAGE_INDEX
-    return listed.resolve().parent if listed.exists() else None
+    site = Site(parts.home, parts.clock, pages, guard, watcher, pictures, asked, searching, market)
+    resting = Repeated("resting", lambda look: similar.rest(), parts.clock, REST_SECONDS)
+    workers = (watcher, follower(words, parts.clock), counter(market, parts.clock), resting)
+    return Built(build_app(site, pages, guard), watcher, workers, similar, database)
 
 
 def build_guard(settings: Settings) -> Guard:

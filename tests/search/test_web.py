@@ -1,11 +1,15 @@
-"""The page's pieces that look alike: what `search` finds, with its score."""
+"""The page's search by pictures, words and listings: what `search` finds, with its score, and never a long wait."""
 
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +18,14 @@ from starlette.testclient import TestClient
 
 from runtime.parts import Parts
 from runtime.settings import load_settings
-from search.finder import Finder
-from search.search_commands import build_finder
+from search.catalogue import Embedder
+from search.live import Live
+from search.wiring import Kit
 from tests.search.home import copy_of, crawled, embed_home, rows_of, small_kit
-from tests.search.small import SMALL
+from tests.search.small import SMALL, load_small
 from web.wiring import build, build_parts
+
+MOST_LOOKS = 600
 
 
 @pytest.fixture(scope="module")
@@ -26,26 +33,60 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_of(crawled(), tmp_path_factory.mktemp("web") / "home")
 
 
-def load(parts: Parts) -> Finder:
-    return build_finder(parts, SMALL, small_kit)
+def load(parts: Parts) -> Live:
+    return Live(parts, SMALL, small_kit)
 
 
 @pytest.fixture(scope="module")
 def page(home: Path) -> Iterator[TestClient]:
     built = build(build_parts(load_settings(home, {}), Console(file=io.StringIO())), load)
-    with closing(built.database), TestClient(built.app, base_url="http://localhost") as client:
-        text = client.get("/search", params={"like": 1}).text
-        assert "There are no indexes of pictures yet" in text
+    with closing(built.database), closing(built.similar), TestClient(built.app, base_url="http://localhost") as client:
+        assert "There are no indexes of pictures yet" in client.get("/search", params={"like": 1}).text
         embed_home(home, index=True)
         yield client
 
 
+def look(page: TestClient, address: str) -> str:
+    """Return the page once the models are done; it says itself that it has to be looked at again."""
+    for _ in range(MOST_LOOKS):
+        text = page.get(address).text
+        if "data-again" not in text:
+            return text
+    raise AssertionError(text)
+
+
+def ids(text: str) -> list[int]:
+    return [int(told) for told in re.findall(r'href="/listing/(\d+)"><img', text)]
+
+
 def found(page: TestClient, **asked: str | int) -> list[int]:
-    return [int(told) for told in re.findall(r'href="/listing/(\d+)"><img', page.get("/search", params=asked).text)]
+    return ids(look(page, str(page.build_request("GET", "/search", params=asked).url)))
 
 
 def embedded(home: Path) -> list[int]:
     return [row[0] for row in rows_of(home, "SELECT DISTINCT listing_id FROM vector_rows ORDER BY 1")]
+
+
+def file_of(home: Path, listing_id: int) -> bytes:
+    """The first picture of a listing, as it was downloaded."""
+    first = "SELECT image_id FROM image_status WHERE listing_id = {} ORDER BY is_primary DESC, image_id LIMIT 1"
+    ((image_id,),) = rows_of(home, first.format(listing_id))
+    return next((home / "images" / "imagedownload").rglob(f"{image_id}.*")).read_bytes()
+
+
+def token(page: TestClient) -> str:
+    match = re.search(r'name="token" value="([^"]+)"', page.get("/search").text)
+    assert match is not None
+    return match[1]
+
+
+def upload(page: TestClient, body: bytes, **fields: str) -> str:
+    """Send a picture as the form does, and return the address that it leads to."""
+    told = page.post(
+        "/search", data={"token": token(page), **fields}, files={"picture": ("a.jpg", body)}, follow_redirects=False
+    )
+    assert told.status_code == 303, told.text
+    return told.headers["location"]
 
 
 def test_pieces_that_look_like_one_are_shown_with_score_and_shares(page: TestClient, home: Path) -> None:
@@ -68,3 +109,103 @@ def test_bounds_leave_pieces_out(page: TestClient, home: Path) -> None:
 
 def test_a_listing_without_vectors_is_told_so(page: TestClient) -> None:
     assert "has no vectors" in page.get("/search", params={"like": 1}).text
+
+
+def test_a_picture_finds_its_own_piece_and_its_address_can_be_kept(page: TestClient, home: Path) -> None:
+    for listing_id in embedded(home)[:5]:
+        address = upload(page, file_of(home, listing_id))
+        assert ids(look(page, address))[0] == listing_id
+        assert ids(look(page, address))[0] == listing_id
+    match = re.search(r'src="(/asked/[0-9a-f]{32})"', page.get(address).text)
+    assert match is not None
+    assert page.get(match[1]).content == file_of(home, listing_id)
+
+
+def test_the_bounds_of_the_page_go_with_the_picture(page: TestClient, home: Path) -> None:
+    address = upload(page, file_of(home, embedded(home)[0]), max="1", as_it_is="1")
+    assert "max=1.0" in address and "as_it_is=1" in address
+    assert ids(look(page, address)) == []
+
+
+def test_words_find_what_looks_so_and_by_text_what_has_them(page: TestClient, home: Path) -> None:
+    text = look(page, "/search?q=red")
+    assert ids(text) and text.count("<summary>Score") == len(ids(text))
+    assert "<summary>Score" not in look(page, "/search?q=red&by=text")
+
+
+def test_a_picture_and_words_are_looked_for_together(page: TestClient, home: Path) -> None:
+    address = upload(page, file_of(home, embedded(home)[0]), q="green")
+    alone = ids(look(page, address.replace("q=green&", "")))
+    assert sorted(ids(look(page, address))) == sorted(alone)
+    assert ids(look(page, address)) != alone
+
+
+def test_what_narrows_it_down_tells_how_many_are_left(page: TestClient, home: Path) -> None:
+    text = look(page, f"/search?like={embedded(home)[0]}")
+    links = re.findall(r'<li><a href="(/search[^"]+(?:era|country|category)=[^"]+)">[^<]+</a> (\d+)</li>', text)
+    assert links
+    for address, number in links:
+        assert len(ids(look(page, address.replace("&amp;", "&")))) == int(number), address
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "No picture came"),
+        (b"GIF89a", "its end is missing"),
+        (b"<html><script>alert(1)</script>", "a page, not a picture"),
+        (b"\x00" * 5000, "no JPEG, PNG, GIF or WebP"),
+        (b"\xff" * 20_000_001, "more than 20 MB"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_words(page: TestClient, home: Path, body: bytes, why: str) -> None:
+    kept = sorted((home / "data" / "web" / "asked").glob("*"))
+    told = page.post("/search", data={"token": token(page)}, files={"picture": ("a.jpg", body)})
+    assert told.status_code == 400 and why in told.text
+    assert sorted((home / "data" / "web" / "asked").glob("*")) == kept
+
+
+def test_a_picture_without_the_forms_token_is_not_taken(page: TestClient, home: Path) -> None:
+    body = file_of(home, embedded(home)[0])
+    assert page.post("/search", files={"picture": ("a.jpg", body)}).status_code == 403
+    assert page.post("/search", data={"token": "x"}, files={"picture": ("a.jpg", body)}).status_code == 403
+
+
+def test_a_picture_that_is_not_kept_any_more_is_told_so(page: TestClient) -> None:
+    assert "not kept here any more" in page.get(f"/search?picture={'0' * 32}").text
+    assert page.get("/asked/..%2f..%2fetc%2fpasswd").status_code == 404
+    assert page.get(f"/asked/{'0' * 32}").headers["content-type"] == "image/svg+xml"
+
+
+def test_models_that_die_are_told_of_and_come_again(page: TestClient) -> None:
+    look(page, "/search?q=a+blue+one")
+    for process in multiprocessing.active_children():
+        if process.name == "models":
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join()
+    assert "The process of the models has ended" in look(page, "/search?q=a+brown+one")
+    assert "<summary>Score" in look(page, "/search?q=a+brown+one")
+
+
+def gated_kit(parts: Parts) -> Kit:
+    """The small kit, whose models are loaded once somebody opens the gate."""
+
+    def load_behind(name: str) -> Embedder:
+        with (parts.home.root / "gate").open() as gate:
+            gate.read()
+        return load_small(name)
+
+    return replace(small_kit(parts), load=load_behind)
+
+
+def test_no_page_waits_for_models_that_are_loaded(page: TestClient, home: Path, tmp_path: Path) -> None:
+    other = copy_of(home, tmp_path / "home")
+    os.mkfifo(other / "gate")
+    parts = build_parts(load_settings(other, {}), Console(file=io.StringIO()))
+    built = build(parts, lambda parts: Live(parts, SMALL, gated_kit))
+    with closing(built.database), closing(built.similar), TestClient(built.app, base_url="http://localhost") as client:
+        for words in ("red", "red", "green", "blue", "brown", "black"):
+            assert "The models are at work" in client.get("/search", params={"q": words}).text
+        assert "have several queries to answer" in client.get("/search", params={"q": "white"}).text
+        assert client.get("/").status_code == 200
+        assert ids(client.get("/search", params={"like": embedded(home)[0]}).text)  # needs no model

@@ -1,18 +1,28 @@
-"""The page as a person starts it: `run.py web` as a process."""
+"""The page as a person starts it, `run.py web` as a process; or in this one, with small models."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import uvicorn
+from rich.console import Console
+
+from runtime.parts import Parts
+from runtime.settings import load_settings
 from tests.system.process import ROOT
+from web.similar import Live
+from web.wiring import build, build_parts
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -35,3 +45,18 @@ def serving(home: Path) -> Iterator[str]:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=20)
             assert process.returncode == 0
+
+
+@contextmanager
+def serving_here(home: Path, load: Callable[[Parts], Live]) -> Iterator[str]:
+    """Serve the home's page from a thread of this process and yield its address; `load` opens the image search."""
+    built = build(build_parts(load_settings(home, {}), Console(file=io.StringIO())), load)
+    with closing(built.database), closing(built.similar), socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(built.app, log_config=None, access_log=False))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()

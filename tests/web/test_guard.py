@@ -51,13 +51,17 @@ def test_other_names_are_refused(host: str) -> None:
     [("same-origin", 200), ("none", 200), ("cross-site", 403), ("same-site", 403), ("rubbish", 403)],
 )
 def test_only_pages_of_this_origin_may_post(site: str, expected: int) -> None:
-    assert status(Guard(), "POST", sec_fetch_site=site) == expected
+    assert status(Guard(), "POST", sec_fetch_site=site, content_length="0") == expected
     assert status(Guard(), "GET", sec_fetch_site=site) == 200
 
 
 @pytest.mark.parametrize(("length", "expected"), [("0", 200), ("25000000", 200), ("25000001", 413), ("-1", 413)])
 def test_a_request_that_is_too_large_is_refused_before_it_is_read(length: str, expected: int) -> None:
     assert status(Guard(), "POST", content_length=length) == expected
+
+
+def test_a_form_that_does_not_tell_its_length_is_refused() -> None:
+    assert status(Guard(), "POST", transfer_encoding="chunked") == 411
 
 
 def test_with_a_password_nobody_is_served_without_it() -> None:

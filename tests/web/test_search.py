@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from rich.console import Console
 from starlette.testclient import TestClient
 
@@ -18,9 +21,10 @@ from models import CRAWLER_MODELS, MIGRATIONS, IndexedListing, Listing, Shop
 from runtime.database import open_database
 from runtime.settings import Home
 from tests.upkeep.home import settings_of
-from web.find import Wanted, find_pieces, read_wanted
+from web.asked import AskedPictures
 from web.text_index import TextIndex
-from web.wiring import WORDS, build, build_parts
+from web.wanted import TEXT, Wanted, read_wanted
+from web.wiring import ASKED, WORDS, build, build_parts
 
 TITLES = {
     1: "Walnut Sideboard, Mid Century",
@@ -122,8 +126,17 @@ def test_bounds_leave_out_what_lies_beyond_them(page: TestClient, bounds: dict[s
 
 
 def test_the_address_of_a_result_brings_the_same_again(page: TestClient) -> None:
-    wanted = Wanted("oak & wälnut", 10.5, 99.0, "2020_2026", "DE", 967)
+    wanted = Wanted("oak & wälnut", 10.5, 99.0, "2020_2026", "DE", 967, 12345, "0123456789abcdef" * 2, True, TEXT)
     assert read_wanted(page.build_request("GET", wanted.address).url.params) == wanted
+
+
+def test_what_narrows_it_down_tells_how_many_are_left_and_leads_back(page: TestClient) -> None:
+    text = page.get("/search", params={"q": "retro", "max": "400"}).text
+    assert '<a href="/search?q=retro&amp;max=400.0&amp;era=2020_2026">2020–2026</a> 4</li>' in text
+    assert '<a href="/search?q=retro&amp;max=400.0&amp;country=DE">DE</a> 4</li>' in text
+    text = page.get("/search", params={"q": "retro", "max": "400", "country": "DE"}).text
+    assert '<a href="/search?q=retro&amp;max=400.0" aria-label="Country: any">' in text
+    assert '<input type="hidden" name="country" value="DE">' in text
 
 
 @settings(max_examples=80)
@@ -139,10 +152,38 @@ def test_what_is_new_is_taken_in_and_an_index_that_is_lost_is_made_again(root: P
     add(8, "Bauhaus lamp")
     assert index.follow(lambda: None) == 1
     assert index.follow(lambda: None) == 0
-    assert [row["listing_id"] for row in find_pieces(Wanted("bauhaus"), index)] == [8]
+    assert found(page, q="bauhaus") == [8]
     for path in (root / WORDS).parent.iterdir():
         path.unlink()
     assert index.find("bauhaus", 5) == []
     assert index.follow(lambda: None) == len(TITLES) + 1
     assert index.find("bauhaus", 5) == [8]
     database.close()
+
+
+# Pictures that are looked for
+
+
+def picture(seed: int, side: int = 900) -> bytes:
+    out = io.BytesIO()
+    Image.frombytes("RGB", (side, side), random.Random(seed).randbytes(3 * side * side)).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_the_newest_pictures_are_kept_and_the_oldest_go(root: Path) -> None:
+    asked = AskedPictures(root / ASKED, root, most_bytes=6_000_000)
+    bodies = [picture(seed) for seed in range(3)]
+    digests = []
+    for at, body in enumerate(bodies, 1):
+        digests.append(asked.take(body))
+        os.utime(root / ASKED / digests[-1], (at, at))
+    assert asked.read(digests[0]) is None
+    assert [asked.read(one) for one in digests[1:]] == bodies[1:]
+    assert asked.take(bodies[1]) == digests[1]  # looked for again: it is the newest now
+    asked.take(bodies[0])
+    assert asked.read(digests[2]) is None and asked.read(digests[1]) == bodies[1]
+
+
+@pytest.mark.parametrize("name", ["../words.db", "0" * 31, "0" * 33, "G" * 32, ""])
+def test_only_digests_are_read(root: Path, name: str) -> None:
+    assert AskedPictures(root / ASKED, root).read(name) is None
