@@ -115,6 +115,7 @@ def _tell(home: Path, calls: int, seconds: float) -> None:
 It lies in {here}. What to type next:
   look at it        sqlite3 {here} "SELECT title, price_amount, price_currency FROM listings LIMIT 5"
   where it stands   CRAWLER_HOME=demo {python} run.py status
+  its page          make web, then CRAWLER_HOME=demo {python} run.py web
   audit it          CRAWLER_HOME=demo {python} run.py verify
   a sandbox to keep {python} run.py sandbox --port 8765   (it prints what to export; then: {python} run.py)
   the real market   ETSY_API_KEY=keystring ETSY_SHARED_SECRET=secret {python} run.py

@@ -43,11 +43,13 @@ class TextIndex:
         self._path = path
         self._root = root
         self._writing = threading.Lock()
+        self._counted: int | None = None
 
     def follow(self, look: Callable[[], None]) -> int:
         """Take in the listings that are not in it yet; return how many. `look` is called now and then; OSError."""
         make_folders(self._path.parent, self._root)
-        if self.count() == row_counts()["listings"]:
+        self._counted = self._count()
+        if self._counted == row_counts()["listings"]:
             return 0
         added = 0
         with self._writing, closing(self._open()) as index:
@@ -58,6 +60,7 @@ class TextIndex:
                     index.executemany("INSERT INTO pieces (rowid, title, tags) VALUES (?, ?, ?)", new)
                     index.executemany("INSERT INTO done VALUES (?)", [(row[0],) for row in new])
                 added += len(new)
+                self._counted += len(new)
         return added
 
     def find(self, told: str, most: int) -> list[int]:
@@ -77,7 +80,12 @@ class TextIndex:
             return [row[0] for row in index.execute(ranked, (wanted, row[0] if row else 0, most))]
 
     def count(self) -> int:
-        """Return how many listings are in it."""
+        """Return how many listings are in it, as it was known last."""
+        if self._counted is None:
+            self._counted = self._count()
+        return self._counted
+
+    def _count(self) -> int:
         if not self._path.exists():
             return 0
         with closing(self._open()) as index:

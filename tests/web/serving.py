@@ -28,9 +28,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[str]:
+def serving(home: Path, **settings: str) -> Iterator[str]:
     """Run `run.py web` on the home and yield its address."""
-    told = {"PATH": os.environ["PATH"], "HOME": str(home), "CRAWLER_HOME": str(home), "WEB_PORT": "0"}
+    told = {"PATH": os.environ["PATH"], "HOME": str(home), "CRAWLER_HOME": str(home), "WEB_PORT": "0", **settings}
     command = [sys.executable, "run.py", "web"]
     with subprocess.Popen(command, cwd=ROOT, env=told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from imaging.layout import Layout
 from search.background import background_path
@@ -21,6 +23,7 @@ from search.embedders.table import MODELS
 from tests.search.home import ROOT, copy_of, crawled
 from tests.search.models.checkpoints import save_checkpoint
 from tests.search.models.test_background import save_network
+from tests.web.serving import serving
 
 CHOSEN = ("clip_vitb32", "dinov2_base", "dinov3_base")
 LISTINGS, THIN = 4, 2
@@ -69,6 +72,29 @@ def test_the_way_from_downloaded_pictures_to_a_search(owner: Owner) -> None:
     assert len(json.loads(owner.run("search", "a walnut chair", "--json"))) == LISTINGS
     assert ", 0 images embedded" in owner.run("embed")
     assert "recall@10" in owner.run("status")
+
+
+def test_the_page_finds_pieces_by_a_picture_and_by_words(owner: Owner) -> None:
+    owner.run("embed")
+    index = json.loads((owner.home / "data/embeddings/image_index.json").read_text())
+    own = next(listing_id for listing_id, image_id in index if str(image_id) == owner.image().stem)
+    with serving(owner.home, EMBED_MODELS=",".join(CHOSEN)) as address, requests.Session() as browser:
+        browser.trust_env = False
+        told = re.search(r'name="token" value="([^"]+)"', browser.get(address + "search").text)
+        assert told is not None
+        files = {"picture": owner.image().read_bytes()}
+        shown = browser.post(address + "search", data={"token": told[1]}, files=files)
+        assert look_again(browser, shown.url)[0] == own
+        assert len(look_again(browser, address + "search?q=a+walnut+chair")) == LISTINGS
+
+
+def look_again(browser: requests.Session, address: str) -> list[int]:
+    """Return the listings of a result, once the models are done."""
+    for _ in range(240):
+        text = browser.get(address).text
+        if "data-again" not in text:
+            return [int(told) for told in re.findall(r'href="/listing/(\d+)"><img', text)]
+    raise AssertionError(text)
 
 
 def test_a_model_without_weights_is_said_with_where_they_come_from(owner: Owner) -> None:
