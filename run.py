@@ -57,6 +57,11 @@ COMMANDS: dict[str, tuple[str, str, Command]] = {
         "python run.py verify",
         lambda given, settings, console: commands.verify(settings, console, pictures.file_checks(settings)),
     ),
+    "again": (
+        "have what could not be read tried again in this cycle: one thing, or all where none is named",
+        "python run.py again listing 1234567890",
+        lambda given, settings, console: commands.again(settings, console, given.kind, given.number),
+    ),
     "sync": (
         "fetch the listings whose ids a file names, one a line",
         "python run.py sync ids.txt",
@@ -121,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
         sub = subparsers.add_parser(name, help=help_text, description=help_text, epilog=f"example: {example}")
         if name in ("status", "plan"):
             sub.add_argument("--json", action="store_true", help="everything, as JSON")
+        if name == "again":
+            sub.add_argument("kind", nargs="?", help="listing, shop, images, reviews or interval")
+            sub.add_argument("number", nargs="?", help="its number, as `status` tells it")
         if name in ("restore", "sync"):
             sub.add_argument("file", type=Path, help="the dump" if name == "restore" else "one listing id a line")
     for name, door in DOORS.items():

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from peewee import Database
 from rich.console import Console
 
+from crawler import again as trying_again
 from crawler import checkpoint, dumps, report
 from crawler.api.limiter import Limiter
 from crawler.api.transport import PING
@@ -39,7 +40,7 @@ from crawler.wiring import (
 )
 from runtime import parts as common
 from runtime.clock import iso
-from runtime.database import errors_in_words, in_words, transaction
+from runtime.database import errors_in_words, in_words, transaction, write_briefly
 from runtime.errors import Bug, CrawlError, OperatorNeeded, ServerTrouble, Stopped, UserMistake
 from runtime.files import make_folders
 from runtime.findings import FileChecks
@@ -181,6 +182,24 @@ def verify(settings: Settings, console: Console, file_checks: FileChecks) -> int
         cycle, now = checkpoint.load_cycle(), parts.clock.now()
         made = verify_state.audit_all(due_at(parts.freshness, cycle, now), file_checks, iso(now))
     console.print(report.audit_table(made))
+    return 0
+
+
+def again(settings: Settings, console: Console, kind: str | None, number: str | None) -> int:
+    """Have what could not be read tried again, one thing or all of it, beside a crawl that may be running."""
+    parts = build_parts(settings, console)
+    with _reading(parts):  # first, since what opens the database for writing makes one where there is none
+        items = trying_again.named(kind, number)
+    if not items:
+        console.print("Nothing is failed.", highlight=False, soft_wrap=True)
+        return 0
+    take_up = partial(trying_again.take_up, kind, number, parts.freshness, parts.clock.now())
+    with closing(open_for_writing(parts)) as database, errors_in_words(parts.database_path):
+        taken = write_briefly(database, take_up)
+    for words in report.again_words(taken):
+        console.print(words, highlight=False, soft_wrap=True)
+    if taken.due and not is_running(parts.home.lock):
+        console.print("No crawl is running: `python run.py` starts it.", highlight=False, soft_wrap=True)
     return 0
 
 

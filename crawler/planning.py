@@ -92,7 +92,7 @@ def cursor_after(interval: Interval, here: Walk, context: Context) -> dict[str, 
 
 def step(here: Walk, context: Context) -> Outcome:
     """Read the category tree where it is old or missing, then make the cycle's plan."""
-    if not _is_recent(_tree(), context):
+    if not _is_recent(state.load_tree(), context):
         try:
             nodes = context.client.fetch_taxonomy()
         except ItemTrouble as trouble:
@@ -223,7 +223,7 @@ def raise_if_unfiltered(here: Walk, page: SearchPage, context: Context) -> None:
     told = [row.taxonomy_id for row in page.rows if row.taxonomy_id is not None]
     inside = set(_subtree(here.taxonomy_id))
     # An id that the tree does not know proves nothing: sellers have categories that buyers' searches lack.
-    elsewhere = set(_tree().get("other_ids", ())) | {node["id"] for node in _nodes()} - inside
+    elsewhere = set(state.load_tree().get("other_ids", ())) | {node["id"] for node in _nodes()} - inside
     strays = [taxonomy_id for taxonomy_id in told if taxonomy_id in elsewhere]
     if len(told) >= 20 and inside and len(strays) > len(told) * MOST_STRAY_SHARE:
         raise ItemTrouble(f"findAllListingsActive: category {here.taxonomy_id} brought {len(strays)} rows of others")
@@ -301,12 +301,8 @@ def _known_prices(span: Span) -> list[float]:
     return index.known_prices(_subtree(span.taxonomy_id), span.min_price, span.max_price)
 
 
-def _tree() -> Mapping[str, Any]:
-    return state.load_known("taxonomy") or {}
-
-
 def _nodes() -> list[dict[str, Any]]:
-    return list(_tree().get("nodes", ()))
+    return list(state.load_tree().get("nodes", ()))
 
 
 def _subtree(taxonomy_id: int) -> list[int]:

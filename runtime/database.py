@@ -6,10 +6,10 @@ import itertools
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from peewee import (
@@ -30,12 +30,14 @@ from runtime.stop import Stop
 
 BUSY_SECONDS = 5  # of who only looks, until it says that the database is held by another process
 LOOK_SECONDS = 1  # between two looks at whether a stop was asked for: SQLite itself sees none while it waits
+LOCK_MILLISECONDS = 900  # PostgreSQL looks after a second who waits for whom
 LOCKED_PAUSE_SECONDS = 0.5
 TIDY_SHARE, SPARE_LENGTHS = 0.6, 4  # of the length at which SQLite would carry its log over
 MOST_PAGES_A_CHANGE, LEAST_PAGES_A_CHANGE = 4.0, 0.1
 LAST_TRIES = 2  # of what is still to be written once a stop was asked for
 WORDS_AFTER, WORDS_EVERY = 2, 40  # tries; a busy disk alone is no reason to say that somebody holds the database
 FULL_BYTES = 1_000_000
+Written = TypeVar("Written")
 log = logging.getLogger(__name__)
 PRAGMAS = {
     "journal_mode": "wal",
@@ -128,6 +130,37 @@ def transaction(database: Database, stop: Stop) -> Iterator[None]:
     held = _begin(database, stop)
     with held:
         yield
+
+
+def write_briefly(database: Database, write: Callable[[], Written]) -> Written:
+    """Return what `write` returns, done in one transaction of its own beside whoever else is at work.
+
+    Others are waited for some seconds; then OperatorNeeded, and nothing is written. In PostgreSQL each wait is shorter
+    than the time after which the server ends one of two that wait for each other: it would be the crawl.
+    """
+    for tries in itertools.count(1):
+        try:
+            with database.atomic():
+                _bound_waits(database)
+                written = write()
+        except OperationalError as error:
+            if "lock" not in str(error):
+                raise
+            if tries >= BUSY_SECONDS:
+                raise OperatorNeeded(
+                    f"The database was held by another process for {BUSY_SECONDS} seconds; nothing was changed.",
+                    advice="Try again. Where it stays so, close the program that has it open.",
+                ) from error
+        else:
+            break
+    return written
+
+
+def _bound_waits(database: Database) -> None:
+    """Have the transaction give up what it waits for; SQLite does by its busy_timeout, before the first statement."""
+    execute: Any = database.execute_sql
+    if isinstance(database, PostgresqlDatabase):
+        execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
 
 
 class LogTidier:

@@ -144,12 +144,16 @@ class Rig:
 
     def run_until(self, *states: str, cycle: int = 1, most_steps: int = 20_000) -> Engine:
         """Run until the machine stands in one of the states, in that cycle or later."""
+        return self.run_to(lambda position: position.cycle >= cycle and position.state in states, most_steps)
+
+    def run_to(self, is_there: Callable[[Position], bool], most_steps: int = 20_000) -> Engine:
+        """Run until, after a step, the machine stands at such a position."""
         engine = self.start()
         numbers = itertools.count()
 
         def observe(position: Position, outcome: Outcome | None) -> None:
             self.steps.append((position, outcome))
-            if position.cycle >= cycle and position.state in states:
+            if is_there(position):
                 self.stop.ask("the test")
             assert next(numbers) < most_steps, f"no end in sight: {position}"
 

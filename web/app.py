@@ -10,6 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -22,6 +23,7 @@ from runtime.errors import CrawlError, UserMistake
 from runtime.settings import Home
 from upkeep.telling import load_told
 from web import reading
+from web.again import arguments_of, try_again
 from web.asked import AskedPictures
 from web.find import Searching
 from web.guard import Guard, Guarded
@@ -99,6 +101,17 @@ class Site:
             return self._pages.refused(409, "Not stopped", "No crawl is running.")
         (self._home.root / "KILL").touch()
         return RedirectResponse("/", 303)
+
+    async def again(self, request: Request) -> Response:
+        """Have what could not be read tried again."""
+        async with request.form(max_files=0) as form:
+            if not self._guard.is_own_form(form.get("token")):
+                return self._pages.refused(403, "Not tried again", NOT_OURS)
+            arguments = arguments_of(form)
+        if arguments is None:
+            return self._pages.refused(400, "Not tried again", "The form names nothing that can fail.")
+        told = await run_in_threadpool(try_again, arguments)
+        return self._pages.render("again.html", {"here": "", "lines": told.lines}, told.status)
 
     def market(self, request: Request) -> Response:
         """The market over time and by kind."""
@@ -193,6 +206,7 @@ def build_app(site: Site, pages: Pages, guard: Guard) -> Guarded:
         Route("/health", site.health),
         Route("/stop", site.ask_to_stop, methods=["GET"]),
         Route("/stop", site.stop, methods=["POST"]),
+        Route("/again", site.again, methods=["POST"]),
         Route("/market", site.market),
         Route("/market/{name:str}.csv", site.market_csv),
         Route("/search", site.search, methods=["GET"]),
@@ -207,13 +221,16 @@ def build_app(site: Site, pages: Pages, guard: Guard) -> Guarded:
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 
-    def not_found(request: Request, error: Exception) -> HTMLResponse:
-        return pages.refused(404, "Not found", "There is no such page.")
+    def refused(request: Request, error: Exception) -> HTMLResponse:
+        status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+        if status == 404:
+            return pages.refused(404, "Not found", "There is no such page.")
+        return pages.refused(status, "Not taken", f"This request makes no sense: {detail.rstrip('.')}.")
 
     def in_words(request: Request, error: Exception) -> HTMLResponse:
         return pages.refused(503, "Not now", error.words() if isinstance(error, CrawlError) else str(error))
 
-    app = Starlette(routes=routes, exception_handlers={404: not_found, CrawlError: in_words})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refused, CrawlError: in_words})
     return Guarded(app, guard)
 
 

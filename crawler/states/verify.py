@@ -18,6 +18,8 @@ STRETCH = 5_000
 MOST_REPAIRS = 2
 EXAMPLES = 20
 Check = Callable[[int], Findings]
+OF_BACKFILL = ("listing", "images", "shop")
+"""The kinds of failed items that BACKFILL reads where a person has taken them up again."""
 IMAGE_GAPS = ("images_missing", "primary_not_one", "images_failed")
 
 
@@ -92,8 +94,10 @@ def _lost(found: Findings) -> changes.PicturesLost | None:
 
 
 def _finish(audited: Mapping[str, Any], context: Context) -> Outcome:
-    made = report(audited, context.cycle.number, context.now())
     round_number = audited.get("repairs", 0)
+    if round_number < MOST_REPAIRS and any(audit.taken_up(kind, context.due()) for kind in OF_BACKFILL):
+        audited = {**audited, "queued": True}
+    made = report(audited, context.cycle.number, context.now())
     context.files.write_report(f"audit-cycle-{context.cycle.number}-{round_number}", made)
     done = (changes.AuditDone(made),)
     if audited.get("queued"):

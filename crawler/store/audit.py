@@ -8,7 +8,7 @@ from typing import Any
 from peewee import JOIN, Model, fn
 
 from crawler.changes import RepairsQueued
-from crawler.store import failures, index
+from crawler.store import failures, index, shops
 from crawler.store.index import Due
 from models import (
     ImageStatus,
@@ -113,6 +113,18 @@ def write_repairs(change: RepairsQueued) -> None:
     IndexedShop.update(detail_due_at=change.at, detail_cycle=0, seen_cycle=change.cycle).where(
         IndexedShop.shop_id.in_(change.shop_ids)
     ).execute()
+
+
+def taken_up(kind: str, due: Due) -> set[int]:
+    """Return which failed items of a kind are due all the same: a person wants them tried again."""
+    conditions: Mapping[str, Sequence[Any]] = {
+        "listing": index.is_due(due),
+        "images": (IndexedListing.images_missing == 1,),
+        "shop": shops.is_due(due),
+        "reviews": shops.is_review_due(due.cycle),
+    }
+    key: Any = failures.INDEXED[kind]
+    return set(bulk.first_column(key.model.select(key).where(key.in_(failures.ids_query(kind)), *conditions[kind])))
 
 
 def _without(model: type[Model], key: Any) -> Any:

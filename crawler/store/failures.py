@@ -1,4 +1,7 @@
-"""What could not be read: noted with its error, left out for the rest of the cycle, forgotten once it was read."""
+"""What could not be read: noted with its error, left out for the rest of the cycle, forgotten once it was read.
+
+A person may want it tried again: taken up, it is due once more in the same cycle, and stays noted until it was read.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +58,22 @@ def failed_ids(kind: str) -> set[int]:
     return set(bulk.first_column(query))
 
 
+def items() -> list[tuple[str, int]]:
+    """Return all failed items, each as kind and id, in that order."""
+    return sorted((str(kind), int(item_id)) for kind, item_id in bulk.raw(FailedItem.select(*NAME)))
+
+
+def ids_query(kind: str) -> Any:
+    """Return the query for the same ids, as numbers: a condition can name it, however many they are."""
+    return FailedItem.select(FailedItem.item_id.cast("BIGINT")).where(FailedItem.kind == kind)
+
+
+def indexed_ids(kind: str) -> set[int]:
+    """Return those of the failed items of one kind that the index has; the others only `sync` asks for."""
+    key: Any = INDEXED[kind]
+    return set(bulk.first_column(key.model.select(key).where(key.in_(ids_query(kind)))))
+
+
 def _aside_listing(listing_id: int, cycle: int) -> None:
     IndexedListing.update(detail_cycle=cycle).where(IndexedListing.listing_id == listing_id).execute()
 
@@ -77,3 +96,42 @@ PUT_ASIDE: dict[str, Callable[[int, int], None]] = {
     "images": _aside_images,
     "reviews": _aside_reviews,
 }
+
+
+def _again_listings(listing_ids: Sequence[int], cycle: int, since: str) -> None:
+    _set(IndexedListing.listing_id, listing_ids, detail_due_at=since, detail_cycle=0)
+
+
+def _again_shops(shop_ids: Sequence[int], cycle: int, since: str) -> None:
+    _set(IndexedShop.shop_id, shop_ids, detail_due_at=since, detail_cycle=0, seen_cycle=cycle)
+
+
+def _again_images(listing_ids: Sequence[int], cycle: int, since: str) -> None:
+    _set(IndexedListing.listing_id, listing_ids, images_missing=1)
+
+
+def _again_reviews(shop_ids: Sequence[int], cycle: int, since: str) -> None:
+    _set(IndexedShop.shop_id, shop_ids, review_due=1, review_cycle=0)
+
+
+def _set(key: Any, ids: Sequence[int], **values: Any) -> None:
+    bulk.update(key.model, [{key.name: item_id, **values} for item_id in ids], [key])
+
+
+TAKEN_UP: dict[str, Callable[[Sequence[int], int, str], None]] = {
+    "listing": _again_listings,
+    "shop": _again_shops,
+    "images": _again_images,
+    "reviews": _again_reviews,
+}
+"""Undoes what was put aside, by kind: the ids, the cycle under way, and since when they are to count as due in it."""
+INDEXED = {
+    "listing": IndexedListing.listing_id,
+    "shop": IndexedShop.shop_id,
+    "images": IndexedListing.listing_id,
+    "reviews": IndexedShop.shop_id,
+}
+"""What the ids of each kind are in the index."""
+KINDS = (*TAKEN_UP, "interval")
+"""All kinds of failed items. An interval that failed is closed, with its certificate: nothing opens it again."""
+NAME = (FailedItem.kind, FailedItem.item_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import fn
 
@@ -129,22 +129,27 @@ def with_figures_before(shop_ids: Sequence[int], moment: str) -> list[int]:
 
 def due_details(due: Due, limit: int) -> list[int]:
     """Return shops with listings in this cycle that no batch has brought and that are due."""
-    query = (
-        IndexedShop.select(IndexedShop.shop_id)
-        .where(
-            IndexedShop.seen_cycle == due.cycle,
-            IndexedShop.detail_due_at < due.horizon,
-            IndexedShop.detail_cycle < due.cycle,
-        )
-        .order_by(IndexedShop.detail_due_at, IndexedShop.shop_id)
-        .limit(limit)
+    query = IndexedShop.select(IndexedShop.shop_id).where(*is_due(due))
+    return bulk.first_column(query.order_by(IndexedShop.detail_due_at, IndexedShop.shop_id).limit(limit))
+
+
+def is_due(due: Due) -> tuple[Any, ...]:
+    """Return the conditions that a shop is to be asked for by itself."""
+    return (
+        IndexedShop.seen_cycle == due.cycle,
+        IndexedShop.detail_due_at < due.horizon,
+        IndexedShop.detail_cycle < due.cycle,
     )
-    return bulk.first_column(query)
+
+
+def is_review_due(cycle: int) -> tuple[Any, ...]:
+    """Return the conditions that a shop's figures moved, or a person wants it, and its reviews are not read yet."""
+    return IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle
 
 
 def due_reviews(cycle: int, revisit_before: str, limit: int) -> list[int]:
     """Return shops whose reviews are due: those whose figures moved first, then those not visited for long."""
-    moved = IndexedShop.select(IndexedShop.shop_id).where(IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle)
+    moved = IndexedShop.select(IndexedShop.shop_id).where(*is_review_due(cycle))
     found = bulk.first_column(moved.order_by(IndexedShop.shop_id).limit(limit))
     if len(found) < limit:
         old = IndexedShop.select(IndexedShop.shop_id).where(
@@ -159,19 +164,21 @@ def due_reviews(cycle: int, revisit_before: str, limit: int) -> list[int]:
 
 
 def failed_reviews(cycle: int, after_id: int, limit: int) -> list[int]:
-    """Return shops behind `after_id` whose reviews could not be read in this cycle, by ascending id."""
+    """Return shops behind `after_id` whose reviews could not be read in this cycle, by ascending id.
+
+    One that was taken up again just as the last of the others was read is among them.
+    """
     query = IndexedShop.select(IndexedShop.shop_id).where(
         IndexedShop.shop_id.in_(list(failures.failed_ids("reviews"))),
         IndexedShop.shop_id > after_id,
-        IndexedShop.review_cycle == cycle,
+        (IndexedShop.review_cycle == cycle) | (IndexedShop.review_due == 1),
     )
     return bulk.first_column(query.order_by(IndexedShop.shop_id).limit(limit))
 
 
 def due_review_count(cycle: int) -> int:
     """Return how many shops' figures moved and whose reviews are not read yet."""
-    query = IndexedShop.select().where(IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle)
-    return int(query.count())
+    return int(IndexedShop.select().where(*is_review_due(cycle)).count())
 
 
 def visit_count(since: str) -> int:

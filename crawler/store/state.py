@@ -66,6 +66,16 @@ def load_known(key: str) -> Any:
     return value if KNOWLEDGE[key](value) else None
 
 
+def load_tree() -> Mapping[str, Any]:
+    """Return the part of the category tree that is kept, empty where there is none."""
+    return load_known("taxonomy") or {}
+
+
+def category_names() -> dict[int, str]:
+    """Return the names of the categories by their numbers, read by one key; empty where no tree is kept."""
+    return {node["id"]: node["name"] for node in load_tree().get("nodes", ())}
+
+
 def forget_rubbish() -> list[str]:
     """Delete what was learnt and makes no sense, and return its keys; the caller holds the transaction."""
     rubbish = rubbish_keys()

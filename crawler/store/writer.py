@@ -18,6 +18,7 @@ def write(wanted: Iterable[changes.Change]) -> None:
 
 def _write_plan(change: changes.PlanMade) -> None:
     intervals.write_plan(change)
+    failures.clear("interval", sorted(failures.failed_ids("interval")))  # the plan's intervals walk their prices anew
     state.save("breaks", dict(change.breaks))
 
 
@@ -32,6 +33,11 @@ def _write_cap(change: changes.CapLearned) -> None:
 def _write_shop(change: changes.DetailsSeen) -> None:
     details.write_details(change)
     failures.clear("shop", [shop.record.shop_id for shop in change.shops])
+
+
+def _write_shop_gone(change: changes.ShopGone) -> None:
+    shops.write_gone(change)
+    failures.clear("shop", [change.shop_id])
 
 
 def _write_visit(change: changes.VisitDone) -> None:
@@ -52,7 +58,7 @@ WRITERS: dict[type[Any], Callable[[Any], None]] = {
     changes.IntervalClosed: intervals.write_closed,
     changes.DetailsSeen: _write_shop,
     changes.ListingsGone: details.write_gone,
-    changes.ShopGone: shops.write_gone,
+    changes.ShopGone: _write_shop_gone,
     changes.ImagesSeen: details.write_images,
     changes.ReviewsSeen: reviews.write,
     changes.VisitDone: _write_visit,

@@ -14,7 +14,7 @@ from tests.system.conftest import TINY, Build
 from tests.system.process import BATCH, KEYSTRING, ROOT, SECRET, Crawler, is_alive, snapshot
 from tests.truth import differences
 
-COMMANDS = ("status", "dump", "restore", "verify", "sync")
+COMMANDS = ("status", "dump", "restore", "verify", "again", "sync")
 OWN_SETTINGS = [name for name in (".env", "settings.toml") if (ROOT / name).exists()]
 
 

@@ -6,14 +6,16 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from playhouse.schema_diff import diff_models
 from rich.console import Console
 
-from crawler.store import counts
+from crawler.store import counts, failures
 from imaging import archive_commands, commands
 from models import CRAWLER_MODELS, MIGRATIONS, ImageStatus
-from runtime.database import open_database
+from runtime.database import LOCK_MILLISECONDS, open_database, write_briefly
+from runtime.errors import OperatorNeeded
 from runtime.settings import load_settings
 from sandbox import Sandbox, SandboxServer, SandboxSettings
 from tests.pictures import CHEAP, enqueue, shown
@@ -41,6 +43,22 @@ def test_a_whole_cycle_on_postgresql_collects_exactly_the_truth(server: str, tmp
     assert rig.database is not None
     assert not diff_models(rig.database, CRAWLER_MODELS)
     rig.close()
+
+
+def test_a_brief_write_ends_its_waits_before_the_server_ends_one_of_two_that_wait_for_each_other(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = open_database(server, tmp_path, CRAWLER_MODELS, MIGRATIONS)
+    with psycopg.connect(server) as other:
+        ((patience,),) = other.execute("SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout'")
+        assert patience > LOCK_MILLISECONDS
+        monkeypatch.setattr("runtime.database.LOCK_MILLISECONDS", 10)
+        other.execute("LOCK TABLE failed_items IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(OperatorNeeded, match="held by another process"):
+            write_briefly(database, failures.items)
+        other.rollback()
+    assert write_briefly(database, failures.items) == []
+    database.close()
 
 
 def test_pictures_are_downloaded_audited_archived_and_shown_on_postgresql(server: str, tmp_path: Path) -> None:

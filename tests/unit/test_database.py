@@ -14,7 +14,7 @@ import pytest
 from peewee import Database, DatabaseError, IntegrityError, OperationalError, ProgrammingError
 
 from models import CRAWLER_MODELS, MIGRATIONS
-from runtime.database import in_words, open_database, open_read_only, transaction
+from runtime.database import in_words, open_database, open_read_only, transaction, write_briefly
 from runtime.errors import OperatorNeeded, Stopped, UserMistake
 from runtime.settings import DEFAULT_DATABASE_URL
 from runtime.stop import Stop
@@ -235,3 +235,33 @@ def test_a_mistake_of_ours_is_no_trouble_of_the_machine(error: Exception) -> Non
 def test_an_error_of_a_disk_anywhere_is_one_of_the_machine(number: int) -> None:
     told = in_words(OSError(number, os.strerror(number), "/home/crawl/images"), PATH)
     assert isinstance(told, OperatorNeeded) and "/home/crawl/images cannot be used" in str(told)
+
+
+# A word beside a crawl
+
+
+def test_a_brief_write_waits_for_who_holds_the_database_and_says_so_where_that_takes_too_long(tmp_path: Path) -> None:
+    database: Any = begin(tmp_path)
+    database.execute_sql("PRAGMA busy_timeout = 1")
+    statement = "INSERT INTO sync_state (key, value) VALUES ('k', 'v')"
+    with closing(sqlite3.connect(database_of(tmp_path), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperatorNeeded) as needed:
+            write_briefly(database, lambda: database.execute_sql(statement))
+        assert "held by another process for 5 seconds; nothing was changed. Try again." in needed.value.words()
+        other.execute("ROLLBACK")
+    assert write_briefly(database, lambda: database.execute_sql(statement).rowcount) == 1
+    database.close()
+
+
+def test_a_brief_write_that_fails_writes_nothing(tmp_path: Path) -> None:
+    database: Any = begin(tmp_path)
+
+    def write() -> None:
+        database.execute_sql("INSERT INTO sync_state (key, value) VALUES ('k', 'v')")
+        raise UserMistake("no")
+
+    with pytest.raises(UserMistake):
+        write_briefly(database, write)
+    assert database.execute_sql("SELECT COUNT(*) FROM sync_state").fetchone() == (0,)
+    database.close()

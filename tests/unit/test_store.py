@@ -345,6 +345,74 @@ def test_what_failed_is_not_due_again_in_its_cycle(database: Database, kind: str
     assert failures.failed_ids(kind) == {item_id}
 
 
+@pytest.mark.parametrize("kind", ["listing", "shop", "reviews", "images"])
+def test_what_failed_and_is_taken_up_is_due_in_its_cycle_and_put_aside_where_it_fails_again(
+    database: Database, kind: str
+) -> None:
+    unread = [] if kind == "listing" else [seen(detailed(listing()), with_shop=shop() if kind == "reviews" else None)]
+    writer.write([page(row(5)), *unread])
+    item_id, due = 5 if kind in ("listing", "images") else 9, Due(1, MUCH_LATER)
+    for attempts in (1, 2):
+        writer.write([changes.ItemFailed(kind, item_id, "bad", 1, AT)])
+        assert audit.taken_up(kind, due) == set()
+        failures.TAKEN_UP[kind]([item_id], 1, AT)
+        assert audit.taken_up(kind, due) == {item_id}
+        assert rows(database, "SELECT kind, item_id, attempts FROM failed_items") == [(kind, str(item_id), attempts)]
+    asked: dict[str, Callable[[], list[int]]] = {
+        "listing": lambda: index.due_seen(due, 10),
+        "shop": lambda: shops.due_details(due, 10),
+        "reviews": lambda: shops.due_reviews(1, AT, 10),
+        "images": lambda: index.missing_images(10),
+    }
+    assert asked[kind]() == [item_id]
+
+
+@pytest.mark.parametrize("kind", ["listing", "shop", "reviews", "images"])
+def test_what_is_due_and_never_failed_was_taken_up_by_nobody(database: Database, kind: str) -> None:
+    writer.write([page(row(5), row(6, shop_id=10)), seen(detailed(listing(6), image_count=3)), seen(with_shop=shop())])
+    writer.write([changes.ItemFailed(other, 7, "bad", 1, AT) for other in failures.TAKEN_UP if other != kind])
+    failures.TAKEN_UP[kind]([5 if kind in ("listing", "images") else 9], 1, AT)
+    assert audit.taken_up(kind, Due(1, MUCH_LATER)) == set()
+
+
+def test_a_listing_that_was_not_to_be_asked_for_any_more_is_due_once_it_is_taken_up(database: Database) -> None:
+    """Its age is not known, and a search has shown it once more after it had failed."""
+    writer.write([page(row(5, None)), changes.ItemFailed("listing", 5, "bad", 1, AT), page(row(5, None), at=LATER)])
+    assert rows(database, "SELECT detail_due_at FROM indexed_listings") == [(None,)]
+    failures.TAKEN_UP["listing"]([5], 1, AT)
+    assert index.due_seen(Due(1, MUCH_LATER), 10) == [5]
+
+
+def test_reviews_taken_up_while_the_last_others_are_read_are_among_the_second_chances(database: Database) -> None:
+    """The crawl has found nothing due by then, and goes over to those that failed."""
+    writer.write([page(row(5)), seen(detailed(listing()), with_shop=shop())])
+    writer.write([changes.ItemFailed("reviews", 9, "bad", 1, AT)])
+    assert shops.failed_reviews(1, 0, 10) == [9]
+    failures.TAKEN_UP["reviews"]([9], 1, AT)
+    assert shops.failed_reviews(1, 0, 10) == [9]
+    assert shops.failed_reviews(1, 9, 10) == []
+
+
+def test_a_shop_that_is_gone_is_no_longer_among_what_failed(database: Database) -> None:
+    writer.write([page(row(5)), seen(detailed(listing()))])
+    writer.write([changes.ItemFailed("shop", 9, "bad", 1, AT), changes.ShopGone(9, 1, MUCH_LATER)])
+    assert failures.items() == []
+
+
+def test_what_failed_is_named_by_kind_and_number_and_the_index_tells_what_it_knows_of(database: Database) -> None:
+    writer.write([page(row(5)), seen(detailed(listing()))])
+    named = [("shop", 9), ("listing", 12), ("listing", 5), ("reviews", 8), ("images", 5), ("interval", 1)]
+    writer.write([changes.ItemFailed(kind, item_id, "bad", 1, AT) for kind, item_id in named])
+    assert failures.items() == sorted(named)
+    assert {kind: failures.indexed_ids(kind) for kind in failures.TAKEN_UP} == {
+        "listing": {5},
+        "images": {5},
+        "shop": {9},
+        "reviews": set(),
+    }
+    assert set(failures.KINDS) - {"interval"} == set(failures.PUT_ASIDE) == set(failures.TAKEN_UP)
+
+
 def test_an_overdue_cycle_leaves_what_was_gone_to_the_next_one_unless_a_search_shows_it(database: Database) -> None:
     writer.write([page(row(5), row(6)), seen(detailed(listing()), detailed(listing(6)))])
     soon = iso(NOW + DAY_SECONDS)
@@ -465,6 +533,13 @@ def test_an_audit_goes_on_where_its_last_stretch_ended(database: Database) -> No
 def test_a_plan_is_made_once_a_cycle(database: Database) -> None:
     writer.write([changes.PlanMade(1, (Span(967, 0.0, None),)), changes.PlanMade(1, (Span(967, 0.0, None),))])
     assert rows(database, "SELECT COUNT(*) FROM intervals") == [(1,)]
+
+
+def test_a_plan_forgets_the_intervals_that_failed_in_the_cycle_before(database: Database) -> None:
+    writer.write([changes.PlanMade(1, (Span(967, 0.0, None),)), changes.ItemFailed("interval", 1, "bad", 1, AT)])
+    writer.write([changes.ItemFailed("listing", 1, "bad", 1, AT)])
+    writer.write([changes.PlanMade(2, (Span(967, 0.0, None),))])
+    assert failures.items() == [("listing", 1)]
 
 
 def test_intervals_are_walked_by_rising_price_and_split_ones_through_their_pieces(database: Database) -> None:
