@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from crawler.store.state import category_names
 from models import IndexedListing, Listing, Shop
 from runtime import bulk
 from search.query import Looked
-from web.pages import money
+from web.pages import era_in_words, money
 from web.reading import pieces, read_pieces
 from web.similar import Alike, Answer, Similar
 from web.text_index import TextIndex
@@ -129,12 +130,19 @@ def within_bounds(ids: Sequence[int], wanted: Wanted) -> list[Candidate]:
 def facets(wanted: Wanted, candidates: Sequence[Candidate]) -> list[Facet]:
     """Return the filters at the side, those left out by which nothing can be told apart."""
     found = []
+    names = category_names()
+    said: Mapping[str, Callable[[Any], str]] = {
+        "era": era_in_words,
+        "country": str,
+        "category": lambda number: names.get(number, str(number)),
+    }
     for name, title in FACETS.items():
         counted = Counter(value for one in candidates if (value := getattr(one, name)) is not None)
         most = sorted(counted.items(), key=lambda one: (-one[1], str(one[0])))[:MOST_VALUES]
-        said, chosen = SAID[name], getattr(wanted, name)
-        choices = [(said(value), count, _bounded(wanted, name, value)) for value, count in most]
-        found.append(Facet(title, None if chosen is None else said(chosen), _bounded(wanted, name, None), choices))
+        chosen = getattr(wanted, name)
+        choices = [(said[name](value), count, _bounded(wanted, name, value)) for value, count in most]
+        words = None if chosen is None else said[name](chosen)
+        found.append(Facet(title, words, _bounded(wanted, name, None), choices))
     return [one for one in found if one.choices or one.chosen is not None]
 
 
@@ -142,13 +150,6 @@ def _bounded(wanted: Wanted, name: str, value: Any) -> str:
     """Return the address of the same with another bound."""
     told: Any = {name: value}
     return replace(wanted, **told).address
-
-
-def _era_in_words(era: str) -> str:
-    return era.replace("_", "–" if era[:1].isdigit() else " ")
-
-
-SAID: Mapping[str, Callable[[Any], str]] = {"era": _era_in_words, "country": str, "category": str}
 
 
 def _countries(shop_ids: set[int]) -> dict[int, tuple[str | None, str | None]]:

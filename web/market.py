@@ -1,32 +1,46 @@
 """The market over time and by kind: counted in the background once a cycle, kept in data/web/market.json.
 
-Counting walks through whole tables, some ten seconds at ten million readings; no page waits for it.
+Counting walks through whole tables, some half a minute at ten million readings; no page waits for it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any
 
-from peewee import Case, PeeweeException, fn
+from peewee import PeeweeException
 
-from models import IndexedListing, Listing, ListingDynamic, Review, Shop
-from runtime import bulk
 from runtime.clock import DAY_SECONDS, Clock, iso, parse_iso
 from runtime.errors import CrawlError, Stopped, UserMistake
 from runtime.files import make_folders, read_json, write_json
 from runtime.repeated import Repeated
 from runtime.settings import Home
-from web.charts import Series, line_chart
+from web.charts import MARKS, Series, by_powers, even, line_chart
+from web.counting import KINDS, NOT_TOLD, Rows, count_all
 
-CURRENCY = "USD"
-MOST_KINDS = 25
+FORM = 2  # of the numbers in the file: one of another form is counted anew
 LOOK_SECONDS, OLD_DAYS = 30.0, 7.0
-Rows = list[list[Any]]
+Charts = list[tuple[str, str]]
 log = logging.getLogger(__name__)
+WEEKLY = ("new", "gone", "prices read", "average")
+TITLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "weeks": ("First met, and found gone, by week", ("week", "listings", "shops", "reviews", "gone")),
+    "prices": ("Average price on offer, in dollars, by week", ("week", "prices read", "average")),
+    "categories": ("By category", ("category", "name", "listings", "average price")),
+    "eras": ("By era", ("made", "listings", "average price")),
+    "countries": ("By the shop's country", ("country", "listings", "average price")),
+    "categories_by_week": ("By category and week", ("week", "category", "name", *WEEKLY)),
+    "eras_by_week": ("By era and week", ("week", "made", *WEEKLY)),
+    "countries_by_week": ("By the shop's country and week", ("week", "country", *WEEKLY)),
+}
+DRAWN = {
+    "new": ("listings first met, by week", by_powers, 0),
+    "gone": ("listings found gone, by week", by_powers, 0),
+    "average": ("average price on offer, by week", even, None),
+}
+"""The columns that are drawn by kind: what they show, on which scale, and what a week without a row means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,73 +51,24 @@ class Table:
     columns: tuple[str, ...]
     rows: Rows
 
-
-def count_all(look: Callable[[], None]) -> dict[str, Rows]:
-    """Return all numbers from the database, which is open; `look` is called between the statements."""
-    found: dict[str, Rows] = {}
-    for name, count in COUNTS.items():
-        look()
-        found[name] = count()
-    return found
+    def column(self, name: str) -> list[Any]:
+        """Return the values in this column."""
+        place = self.columns.index(name)
+        return [row[place] for row in self.rows]
 
 
-def by_week() -> Rows:
-    """Return for each week (its Monday) what was met in it: listings, shops, reviews; and listings found gone."""
-    days = [_by_day(model) for model in (Listing, Shop, Review)] + [_gone_by_day()]
-    weeks = sorted({_monday(day) for counted in days for day in counted})
-    sums = [dict.fromkeys(weeks, 0) for _ in days]
-    for counted, summed in zip(days, sums, strict=True):
-        for day, number in counted.items():
-            summed[_monday(day)] += number
-    return [[week, *(summed[week] for summed in sums)] for week in weeks]
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page: a table, charts with their captions, and words for each table that is there as CSV.
 
+    The table `is_open` where the charts show other numbers.
+    """
 
-def prices_by_week() -> Rows:
-    """Return for each week how many prices in dollars were read of listings on offer, and their average."""
-    price = ListingDynamic.price_amount * 1.0 / ListingDynamic.price_divisor
-    day = fn.SUBSTR(ListingDynamic.snapshot_timestamp, 1, 10)
-    query = ListingDynamic.select(day, fn.COUNT(price), fn.SUM(price)).where(
-        ListingDynamic.state == "active", ListingDynamic.price_currency == CURRENCY, ListingDynamic.price_divisor > 0
-    )
-    weeks: dict[str, list[float]] = {}
-    for told, number, total in bulk.tuples(query.group_by(day)):
-        week = weeks.setdefault(_monday(told), [0, 0.0])
-        week[0] += number
-        week[1] += total or 0.0
-    return [[week, int(number), round(total / number, 2)] for week, (number, total) in sorted(weeks.items()) if number]
-
-
-def by_kind(column: Any) -> Rows:
-    """Return for the most frequent values of a column how many listings are known, and the average dollar price."""
-    query = IndexedListing.select(column, *_figures()).where(IndexedListing.known == 1)
-    return _most(query.group_by(column))
-
-
-def by_country() -> Rows:
-    """Return the same for the countries where the shops say that they are."""
-    country = Shop.shop_location_country_iso
-    query = (
-        IndexedListing.select(country, *_figures())
-        .join(Shop, on=(Shop.shop_id == IndexedListing.shop_id))
-        .where(IndexedListing.known == 1)
-    )
-    return _most(query.group_by(country))
-
-
-COUNTS: Mapping[str, Callable[[], Rows]] = {
-    "weeks": by_week,
-    "prices": prices_by_week,
-    "categories": lambda: by_kind(IndexedListing.taxonomy_id),
-    "eras": lambda: by_kind(IndexedListing.when_made),
-    "countries": by_country,
-}
-TITLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "weeks": ("First met, and found gone, by week", ("week", "listings", "shops", "reviews", "gone")),
-    "prices": ("Average price on offer, in dollars, by week", ("week", "prices read", "average")),
-    "categories": ("By category", ("category", "listings", "average price")),
-    "eras": ("By era", ("made", "listings", "average price")),
-    "countries": ("By the shop's country", ("country", "listings", "average price")),
-}
+    name: str
+    table: Table
+    charts: Charts
+    files: Mapping[str, str]
+    is_open: bool = False
 
 
 def tables_of(counted: Mapping[str, Rows]) -> dict[str, Table]:
@@ -114,18 +79,16 @@ def tables_of(counted: Mapping[str, Rows]) -> dict[str, Table]:
 def market_context(counted: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the template says."""
     if counted is None:
-        return {"at": None, "tables": {}, "charts": {}}
+        return {"at": None, "sections": []}
     tables = tables_of(counted["numbers"])
     weeks, prices = tables["weeks"], tables["prices"]
-    charts = {
-        "weeks": [
-            (name, line_chart(f"{name} by week", _column(weeks, 0), [Series(name, _column(weeks, place))]))
-            for place, name in enumerate(weeks.columns)
-            if place
-        ],
-        "prices": [("average", line_chart(prices.title, _column(prices, 0), [Series("average", _column(prices, 2))]))],
-    }
-    return {"at": counted["at"], "tables": tables, "charts": charts}
+    average = line_chart(prices.title, prices.column("week"), [Series("average", prices.column("average"))])
+    sections = [
+        Section("weeks", weeks, _charts_of_counts(weeks), {"weeks": "As CSV"}),
+        Section("prices", prices, [("average", average)], {"prices": "As CSV"}),
+        *(_section_of_kinds(name, tables[name], tables[f"{name}_by_week"]) for name in KINDS),
+    ]
+    return {"at": counted["at"], "sections": sections}
 
 
 class Market:
@@ -138,12 +101,13 @@ class Market:
         self._cycle = cycle
 
     def load(self) -> Mapping[str, Any] | None:
-        """Return what was counted last, and when; None before the first time."""
+        """Return what was counted last, and when; None before the first time, and where it has an older form."""
         try:
             told = read_json(self._path) if self._path.exists() else None
         except UserMistake:
             return None
-        return told if isinstance(told, dict) and {"at", "cycle", "numbers"} <= set(told) else None
+        is_whole = isinstance(told, dict) and told.get("form") == FORM and {"at", "cycle", "numbers"} <= set(told)
+        return told if is_whole else None
 
     def refresh(self, look: Callable[[], None] = lambda: None) -> bool:
         """Count where it is time; return whether it was. `look` is called now and then.
@@ -155,7 +119,8 @@ class Market:
             return False
         numbers = count_all(look)
         make_folders(self._path.parent, self._home.root)
-        write_json(self._path, {"at": iso(self._clock.now()), "cycle": cycle, "numbers": numbers})
+        told = {"form": FORM, "at": iso(self._clock.now()), "cycle": cycle, "numbers": numbers}
+        write_json(self._path, told)
         return True
 
     def _is_old(self, at: str) -> bool:
@@ -177,38 +142,35 @@ def counter(market: Market, clock: Clock) -> Repeated:
     return Repeated("market", count, clock, LOOK_SECONDS)
 
 
-def _figures() -> Sequence[Any]:
-    dollars = Case(None, [(IndexedListing.price_currency == CURRENCY, IndexedListing.price)], None)
-    return fn.COUNT(IndexedListing.listing_id), fn.AVG(dollars)
-
-
-def _most(query: Any) -> Rows:
-    rows = sorted(bulk.tuples(query), key=lambda row: (-row[1], str(row[0])))[:MOST_KINDS]
+def _charts_of_counts(table: Table) -> Charts:
+    weeks, *names = table.columns
     return [
-        ["–" if kind is None else kind, number, None if average is None else round(average, 2)]
-        for kind, number, average in rows
+        (name, line_chart(f"{name} by week", table.column(weeks), [Series(name, table.column(name))], by_powers))
+        for name in names
     ]
 
 
-def _by_day(model: Any) -> dict[str, int]:
-    day = fn.SUBSTR(model.snapshot_timestamp, 1, 10)
-    query = model.select(day, fn.COUNT(day)).where(model.snapshot_timestamp.is_null(False))
-    return dict(bulk.tuples(query.group_by(day)))
+def _section_of_kinds(name: str, kinds: Table, by_week: Table) -> Section:
+    """Return the section of these kinds: with their names where they have some, and over the weeks."""
+    labels = {row[0]: row[0] for row in kinds.rows}
+    shown = kinds
+    if "name" in kinds.columns:
+        labels = {row[0]: f"{row[1]} ({row[0]})" if row[1] else row[0] for row in kinds.rows}
+        columns = (kinds.columns[0], *kinds.columns[2:])
+        shown = Table(kinds.title, columns, [[labels[row[0]], *row[2:]] for row in kinds.rows])
+    files = {name: "As CSV", f"{name}_by_week": "Week by week as CSV"}
+    return Section(name, shown, _charts_of_kinds(labels, by_week), files, is_open=True)
 
 
-def _gone_by_day() -> dict[str, int]:
-    day = fn.SUBSTR(ListingDynamic.snapshot_timestamp, 1, 10)
-    query = ListingDynamic.select(day, fn.COUNT(day)).where(ListingDynamic.state == "removed")
-    return dict(bulk.tuples(query.group_by(day)))
-
-
-def _monday(day: str) -> str:
-    try:
-        told = date.fromisoformat(day)
-    except ValueError:
-        return day
-    return (told - timedelta(days=told.weekday())).isoformat()
-
-
-def _column(table: Table, place: int) -> list[Any]:
-    return [row[place] for row in table.rows]
+def _charts_of_kinds(labels: Mapping[Any, Any], by_week: Table) -> Charts:
+    """Return the charts of the most frequent kinds, which are the first of these labels; NOT_TOLD is no kind."""
+    kinds = [kind for kind in labels if kind != NOT_TOLD][: len(MARKS)]
+    weeks = sorted(set(by_week.column("week")))
+    charts = []
+    for column, (words, scale, nothing) in DRAWN.items():
+        place = by_week.columns.index(column)
+        values = {(row[0], row[1]): row[place] for row in by_week.rows}
+        series = [Series(str(labels[kind]), [values.get((week, kind), nothing) for week in weeks]) for kind in kinds]
+        title = f"{words}: {', '.join(one.name for one in series)}"
+        charts.append((words, line_chart(title, weeks, series, scale, with_legend=True)))
+    return charts

@@ -39,6 +39,7 @@ class Pages:
             "money": money,
             "ago": self.ago,
             "moment": moment,
+            "era": era_in_words,
             "drawn": Markup,  # SVG of web.charts, which escapes what it is given
         }
 
@@ -74,6 +75,11 @@ def number(value: float | None) -> str:
 def money(value: float | None, currency: str | None) -> str:
     """Return a price as read, a dash where none is known."""
     return "–" if value is None else f"{value:,.2f} {currency or ''}".rstrip()
+
+
+def era_in_words(era: str | None) -> str:
+    """Return when something was made, as in 2010 to 2019 or made to order; a dash where it is not known."""
+    return "–" if not era else era.replace("_", "–" if era[:1].isdigit() else " ")
 
 
 def moment(unix_seconds: float | None) -> str:

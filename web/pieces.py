@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crawler.store.state import category_names
 from web import reading
 from web.charts import Series, line_chart
 from web.pages import csv_of, money
@@ -24,6 +25,7 @@ def listing_context(listing_id: int) -> dict[str, Any] | None:
     shop_id = listing.get("shop_id")
     return {
         "listing": {**dict.fromkeys(SHOWN), **listing},
+        "category": category_names().get(listing.get("taxonomy_id") or 0),
         "latest": readings[-1] if readings else None,
         "readings": readings,
         "changes": changes(readings),

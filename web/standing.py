@@ -17,11 +17,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What was gathered: what `status --json` tells and the calls of a day by the hour; or why it could not be."""
+    """What was gathered: what `status --json` tells, and the calls of two days by the minute; or why it could not be.
+
+    A minute is told by its start in Unix seconds.
+    """
 
     at: float
     told: Mapping[str, Any] = field(default_factory=dict)
-    calls_by_hour: tuple[int, ...] = ()
+    calls: tuple[tuple[float, int], ...] = ()
     trouble: str = ""
 
 

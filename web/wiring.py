@@ -17,6 +17,7 @@ from crawler.store import usage
 from imaging.files import PictureFiles
 from imaging.layout import Layout
 from models import CRAWLER_MODELS
+from runtime.clock import DAY_SECONDS
 from runtime.database import errors_in_words
 from runtime.errors import UserMistake
 from runtime.parts import Parts
@@ -27,13 +28,11 @@ from web.asked import AskedPictures
 from web.find import Searching
 from web.guard import LOOPBACK_NAMES, Guard, Guarded, is_loopback
 from web.market import Market, counter
-from web.now import HOURS
 from web.pages import Pages
 from web.similar import Live, Similar
 from web.standing import Standing, Watcher
 from web.text_index import TextIndex, follower
 
-HOUR_SECONDS = 3600.0
 IMAGE_INDEX = "image_index.json"
 WORDS, ASKED = "data/web/words.db", "data/web/asked"
 REST_SECONDS = 60.0
@@ -102,8 +101,5 @@ def gather(parts: crawl.Parts) -> Standing:
     now = parts.clock.now()
     with errors_in_words(parts.database_path):
         told = gather_status(parts)
-        calls = usage.by_minute(now - HOURS * HOUR_SECONDS)
-    hours = [0] * HOURS
-    for minute, count in calls:
-        hours[min(HOURS - 1, max(0, int((minute - now) // HOUR_SECONDS) + HOURS))] += count
-    return Standing(now, told, tuple(hours))
+        calls = usage.by_minute(now - 2 * DAY_SECONDS)
+    return Standing(now, told, tuple(calls))

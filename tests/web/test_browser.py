@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,16 +11,24 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from rich.console import Console
 
+from runtime.clock import SystemClock
+from runtime.settings import Home
 from tests.system.conftest import builder
 from tests.system.data_sets import sqlite_files
+from tests.upkeep.home import settings_of
 from tests.web.serving import CHROMIUM, serving
+from web.market import Market
+from web.wiring import build, build_parts
 
 SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
 def address(root: Path) -> Iterator[str]:
+    with closing(build(build_parts(settings_of(root), Console(file=io.StringIO()))).database):
+        Market(Home(root), SystemClock(), lambda: 2).refresh()
     with serving(root) as told:
         yield told
 
@@ -70,6 +79,18 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, address: str, root: Pat
     for name in pages(root):
         page.goto(address + name)
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
+    context.close()
+
+
+@pytest.mark.parametrize("width", [375, 1000])
+def test_the_market_names_each_line_within_its_chart(browser: Browser, address: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 700})
+    page = context.new_page()
+    page.goto(address + "market")
+    keys = page.locator(".chart svg")
+    assert keys.count() >= 6 * 3
+    ends = "keys => keys.map(key => key.querySelector('text').getBBox()).map(box => box.x + box.width)"
+    assert max(keys.evaluate_all(ends)) <= float(keys.first.get_attribute("width") or 0)
     context.close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import json
 import re
 import sqlite3
 import threading
@@ -120,6 +122,23 @@ def test_a_number_leads_to_the_listing_or_to_the_shop(page: TestClient, root: Pa
         .startswith("/listing/")
     )
     assert page.get("/go", params={"number": shop}, follow_redirects=False).headers["location"] == f"/shop/{shop}"
+
+
+def test_categories_have_their_names(page: TestClient, root: Path) -> None:
+    listing_id, number = rows(root, "SELECT listing_id, taxonomy_id FROM indexed_listings WHERE known = 1 LIMIT 1")[0]
+    tree = rows(root, "SELECT value FROM sync_state WHERE key = 'taxonomy'")[0][0]
+    name = {node["id"]: node["name"] for node in json.loads(str(tree))["nodes"]}[number]
+    assert f"<td>{html.escape(name)}</td>" in page.get(f"/listing/{listing_id}").text
+    narrowed = page.get("/search", params={"like": listing_id, "category": number}).text
+    assert f'aria-label="Category: any">✕ {html.escape(name)}</a>' in narrowed
+
+
+@pytest.mark.parametrize("address", ["/stop", "/search"])
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=x"])
+def test_a_form_that_is_broken_is_refused_with_a_page(page: TestClient, address: str, kind: str) -> None:
+    answer = page.post(address, headers={"content-type": kind}, content=b"abc")
+    assert answer.status_code == 400 and "makes no sense" in answer.text
+    assert NOTICE.replace("'", "&#39;") in answer.text
 
 
 # Stopping
