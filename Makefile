@@ -13,7 +13,7 @@ run: .venv/run
 	$(BIN)/python run.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore tests/search
 
 # The image search; its libraries are large, and the crawler runs without them.
 search: .venv/search
