@@ -168,6 +168,10 @@ class Site:
             )
         return self._pages.render("listing.html", {"here": "", **context})
 
+    def alike(self, request: Request) -> Response:
+        """The part of its page with pieces that look like it."""
+        return self._pages.render("alike.html", self._searching.beside(request.path_params["number"]))
+
     def listing_csv(self, request: Request) -> Response:
         """Its readings as numbers."""
         number = request.path_params["number"]
@@ -214,6 +218,7 @@ def build_app(site: Site, pages: Pages, guard: Guard) -> Guarded:
         Route("/asked/{digest:str}", site.asked),
         Route("/go", site.go),
         Route(f"/listing/{number}", _bounded(site.listing, pages)),
+        Route(f"/listing/{number}/alike", _bounded(site.alike, pages)),
         Route(f"/listing/{number}/readings.csv", _bounded(site.listing_csv, pages)),
         Route(f"/shop/{number}", _bounded(site.shop, pages)),
         Route(f"/picture/{number}", _bounded(site.picture, pages)),

@@ -17,7 +17,7 @@ from web.similar import Alike, Answer, Similar
 from web.text_index import TextIndex
 from web.wanted import Wanted
 
-MOST_CANDIDATES, MOST_SHOWN, MOST_VALUES = 2_000, 48, 8
+MOST_CANDIDATES, MOST_SHOWN, MOST_VALUES, MOST_BESIDE = 2_000, 48, 8, 8
 FACETS = {"era": "Made", "country": "Country", "category": "Category"}
 
 
@@ -68,31 +68,31 @@ class Searching:
     def context(self, wanted: Wanted) -> dict[str, Any]:
         """Return what the template says."""
         results = self.find(wanted)
-        shown = [one.listing_id for one in results.candidates[:MOST_SHOWN]]
-        rows = {row["listing_id"]: row for row in read_pieces(pieces(bulk.within(Listing.listing_id, shown)))}
         return {
             "wanted": wanted,
             "answer": results.answer,
             "by_looks": bool(results.alike),
-            "pieces": [
-                {**rows[i], "money": money(rows[i]["price"], rows[i]["price_currency"]), "alike": results.alike.get(i)}
-                for i in shown
-                if i in rows
-            ],
+            "can_look": self._similar.can_search(),
+            "pieces": _shown(results, MOST_SHOWN),
             "number": len(results.candidates),
             "is_cut": results.is_cut,
             "facets": facets(wanted, results.candidates),
             "indexed": self._words.count(),
         }
 
+    def beside(self, listing_id: int) -> dict[str, Any]:
+        """Return what the page of a listing shows of pieces that look like it."""
+        results = self.find(Wanted(like=listing_id))
+        return {"answer": results.answer, "pieces": _shown(results, MOST_BESIDE)}
+
     def find(self, wanted: Wanted) -> Results:
         """Return what fits: by what pieces look like where that can be asked, else, of words, by what has them."""
-        answer = self._look(wanted) if wanted.by_looks else None
+        named = wanted.like is not None or wanted.picture is not None
+        answer = self._look(wanted) if named or (wanted.by_looks and self._similar.can_search()) else None
         if answer is not None and answer.found:
             by_id = {one.listing_id: one for one in answer.found}
             return Results(within_bounds(list(by_id), wanted), answer=answer, alike=by_id)
-        by_text = wanted.like is None and wanted.picture is None
-        found = self._words.find(wanted.words, MOST_CANDIDATES) if by_text else []
+        found = [] if named else self._words.find(wanted.words, MOST_CANDIDATES)
         return Results(within_bounds(found, wanted), len(found) == MOST_CANDIDATES, answer)
 
     def _look(self, wanted: Wanted) -> Answer:
@@ -144,6 +144,16 @@ def facets(wanted: Wanted, candidates: Sequence[Candidate]) -> list[Facet]:
         words = None if chosen is None else said[name](chosen)
         found.append(Facet(title, words, _bounded(wanted, name, None), choices))
     return [one for one in found if one.choices or one.chosen is not None]
+
+
+def _shown(results: Results, most: int) -> list[dict[str, Any]]:
+    ids = [one.listing_id for one in results.candidates[:most]]
+    rows = {row["listing_id"]: row for row in read_pieces(pieces(bulk.within(Listing.listing_id, ids)))}
+    return [
+        {**rows[i], "money": money(rows[i]["price"], rows[i]["price_currency"]), "alike": results.alike.get(i)}
+        for i in ids
+        if i in rows
+    ]
 
 
 def _bounded(wanted: Wanted, name: str, value: Any) -> str:

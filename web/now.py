@@ -16,6 +16,7 @@ from web.pages import number
 from web.standing import Standing
 
 STEP_SECONDS = 1800.0
+MOST_ERRORS = 3
 
 
 def now_context(standing: Standing) -> dict[str, Any]:
@@ -121,4 +122,6 @@ def _rows(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Seen", f"{told['listings']['seen']:,} listings, {told['listings']['known']:,} in detail"
     yield "Rows", ", ".join(f"{told['rows'][name]:,} {name}" for name in ("shops", "reviews", "listings_dynamic"))
     if told["trouble"]:
-        yield "Last error", f"{told['trouble'].get('at', '')}: {told['trouble'].get('error', '')}"
+        yield "Last trouble", f"{told['trouble'].get('at', '')}: {told['trouble'].get('error', '')}"
+    for item in told.get("failed_items", [])[:MOST_ERRORS]:
+        yield f"Failed {item['kind']}", f"{item['item_id']}, at {item['last_failed_at']}: {item['error']}"

@@ -70,6 +70,10 @@ class Similar:
         self._loading = threading.Lock()
         self._live: Live | None = None
 
+    def can_search(self) -> bool:
+        """Return whether there are indexes to search."""
+        return self._has_indexes()
+
     def find(self, looked: Looked, filters: Filters, keep_background: bool = False) -> Answer:
         """Return the listings that look most like it."""
         if not self._has_indexes():

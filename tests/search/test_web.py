@@ -99,6 +99,13 @@ def test_pieces_that_look_like_one_are_shown_with_score_and_shares(page: TestCli
     assert f'href="/search?like={alike[0]}"' in text
 
 
+def test_the_page_of_a_listing_shows_those_most_like_it(page: TestClient, home: Path) -> None:
+    listing_id = embedded(home)[0]
+    assert f'data-later="/listing/{listing_id}/alike"' in page.get(f"/listing/{listing_id}").text
+    assert ids(page.get(f"/listing/{listing_id}/alike").text) == found(page, like=listing_id)[:8]
+    assert "has no vectors" in page.get("/listing/1/alike").text
+
+
 def test_bounds_leave_pieces_out(page: TestClient, home: Path) -> None:
     listing_id = embedded(home)[0]
     prices = dict(rows_of(home, "SELECT listing_id, price FROM indexed_listings"))

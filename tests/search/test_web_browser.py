@@ -99,13 +99,21 @@ def test_without_scripts_a_picture_is_searched_too(browser: Browser, address: st
 
 def test_the_filters_at_the_side_narrow_it_down_and_let_go(page: Page, address: str, home: Path) -> None:
     page.goto(f"{address}search?like={embedded(home)[0]}")
-    before = page.locator(".grid li").count()
+    before = page.locator(".grid > li").count()
     choice = page.locator(".facets li", has=page.get_by_role("link")).first
     number = int(re.findall(r"\d+", choice.inner_text())[-1])
     choice.get_by_role("link").click()
-    assert page.locator(".grid li:has(img)").count() == number < before
+    assert page.locator(".grid > li").count() == number < before
     page.locator(".facets a", has_text="✕").click()
-    assert page.locator(".grid li").count() == before
+    assert page.locator(".grid > li").count() == before
+
+
+def test_the_page_of_a_listing_shows_what_looks_like_it(page: Page, address: str, home: Path) -> None:
+    page.goto(f"{address}listing/{embedded(home)[0]}")
+    alike = page.get_by_role("region", name="Pieces that look like it")
+    expect(alike.locator(".grid > li")).to_have_count(8)
+    page.get_by_role("link", name="All that look like it").click()
+    expect(page.locator(".grid > li")).to_have_count(15)
 
 
 def test_more_like_this_by_keyboard_row_by_row(page: Page, address: str, home: Path) -> None:

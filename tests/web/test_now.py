@@ -40,6 +40,7 @@ def told(**changed: Any) -> dict[str, Any]:
         "calls_per_second": 0.0,
         "last_call_at": None,
         "trouble": None,
+        "failed_items": [],
         **changed,
     }
 
@@ -60,6 +61,19 @@ def test_what_comes_next_is_told_the_soonest_first() -> None:
         "entered_at": "2026-11-22T00:00:00Z",
     }
     assert coming(position=asleep).startswith("the crawl wakes at 2026-11-22T06:00:00Z; ")
+
+
+def test_the_last_errors_are_told() -> None:
+    failed = [
+        {"kind": "listing", "item_id": "7", "error": "odd", "last_failed_at": f"2026-11-22T0{hour}:00:00Z"}
+        for hour in range(9)
+    ]
+    trouble = {"at": "2026-11-22T00:00:00Z", "error": "the server is away"}
+    told_rows = now_context(Standing(AT, told(failed_items=failed, trouble=trouble)))["rows"]
+    assert ("Last trouble", "2026-11-22T00:00:00Z: the server is away") in told_rows
+    assert [value for name, value in told_rows if name == "Failed listing"] == [
+        f"7, at 2026-11-22T0{hour}:00:00Z: odd" for hour in range(3)
+    ]
 
 
 def test_the_limit_is_a_line_of_its_own() -> None:

@@ -103,6 +103,13 @@ def test_what_has_all_the_words_is_found(page: TestClient, words: str, expected:
     assert set(found(page, q=words)) == expected
 
 
+def test_without_an_image_search_words_are_those_of_the_text(page: TestClient) -> None:
+    text = page.get("/search", params={"q": "walnut"}).text
+    assert "<select" not in text and 'type="file"' not in text and "no indexes" not in text
+    assert "2 pieces have these words in their text" in text
+    assert "There are no indexes of pictures yet" in page.get("/search", params={"like": 1}).text
+
+
 def test_the_best_comes_first(page: TestClient) -> None:
     assert found(page, q="walnut")[0] == 5
 

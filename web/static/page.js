@@ -19,6 +19,13 @@ async function renew() {
 
 if (live) setTimeout(renew, EVERY);
 
+// What takes longer comes after the page.
+for (const place of document.querySelectorAll("[data-later]")) {
+  fetch(place.dataset.later).then(async (answer) => {
+    if (answer.ok) place.innerHTML = await answer.text();
+  });
+}
+
 // "/" goes to the search field; arrows walk through a grid.
 document.addEventListener("keydown", (event) => {
   const field = document.activeElement;
