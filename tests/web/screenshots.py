@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from runtime.clock import DAY_SECONDS
 from tests.system.process import ROOT
 from tests.web.serving import CHROMIUM, serving
 from tests.web.site import make_site
 
+CYCLES = 6
 PAGES = {"now": "", "market": "market", "search": "search?q=oak", "health": "health"}
 
 
@@ -24,7 +27,7 @@ def main() -> int:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
         home = Path(folder) / "home"
-        make_site(home, listings=400, cycles=6)
+        make_site(home, 1000, CYCLES, time.time() - (CYCLES - 1) * 7 * DAY_SECONDS - 1800)
         with serving(home) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1000, "height": 760})

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from imaging import archive_commands, commands
 from sandbox import Sandbox, SandboxServer, SandboxSettings
-from tests.rig import Rig, VirtualClock
+from tests.rig import START, Rig, VirtualClock
 from tests.upkeep.home import settings_of
 
 
-def make_site(home: Path, listings: int = 200, cycles: int = 2) -> None:
-    """Crawl so many cycles into the home, and download the pictures."""
-    clock = VirtualClock()
+def make_site(home: Path, listings: int = 200, cycles: int = 2, start: float = START) -> None:
+    """Crawl so many cycles into the home, the first one at `start` (Unix seconds), and download the pictures."""
+    clock = VirtualClock(start)
     market = SandboxSettings(listings=listings, shops=listings // 20, reviews_per_shop=20.0, move_every=5)
     sandbox = Sandbox(market, clock=clock.true)
     rig = Rig(home, sandbox, clock)
