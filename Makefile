@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging search publishing upkeep web models sandbox tests bench
 
-.PHONY: demo test test-search test-postgres search upkeep web screenshots publishing run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pictures \
+.PHONY: demo test test-search test-postgres search upkeep web screenshots publishing run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pages bench-pictures \
 	bench-verify bench-search bench-export clean
 
 demo: .venv/run
@@ -90,6 +90,10 @@ bench-search: .venv/search .venv/dev .venv-bench-search/ready
 # For example ARGS="--listings 1000000 --folder /tmp/size --explain".
 bench-size: .venv/run
 	$(BIN)/python -m bench.size $(ARGS)
+
+# For example ARGS="--listings 1000000 --folder /tmp/size": the folder of bench-size will do.
+bench-pages: .venv/dev
+	$(BIN)/python -m bench.pages $(ARGS)
 
 # For example ARGS="--rows 1000000 --folder /tmp/export".
 bench-export: .venv/run .venv/upkeep

@@ -31,7 +31,7 @@ from rich.console import Console
 from bench import figures, size_market, statements
 from bench.figures import Figure
 from bench.first_call import first_call_server
-from bench.size_places import Place, is_filled, plan_again, rewind
+from bench.size_places import Place, plan_again, rewind
 from imaging.store import auditing
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.database import open_database, open_read_only
@@ -327,12 +327,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-size-") as temporary:
         place = Place(given.folder or Path(temporary))
         console = Console(width=170, highlight=False)
-        if not is_filled(place, given.listings):
-            if place.home.exists() and not place.market.exists():
-                parser.error(f"{place.home} is there, and is no home of this benchmark: name another folder")
-            shutil.rmtree(place.home, ignore_errors=True)
-            took = size_market.fill(place, given.listings)
-            console.print(f"filled {given.listings:,} listings in {took:.0f} s")
+        size_market.fill_where_missing(place, given.listings)
         measuring = Measuring(place, given.steps)
         found = []
         for figure in measuring.run(given.explain):

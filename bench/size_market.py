@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from bench.size_places import CYCLES, DAY, FIRST_SHOP, ROOT_TAXONOMY, ROWS_ADDED, WEEK, Place, rewind
+from bench.size_places import CYCLES, DAY, FIRST_SHOP, ROOT_TAXONOMY, ROWS_ADDED, WEEK, Place, is_filled, rewind
 from crawler.api import records
 from crawler.plan_files import PlanFiles
 from models import CRAWLER_MODELS, MIGRATIONS
@@ -37,6 +38,16 @@ FIRST_ID, LAST_ID = 500_000_000, 4_400_000_000
 FIRST_REVIEW = 1_000_000_000
 QUEUED_EVERY, FAILED_EVERY = 100, 1_000  # pictures
 PRAGMAS = ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-2000000", "temp_store=MEMORY")
+
+
+def fill_where_missing(place: Place, listings: int) -> None:
+    """Make the home where it is not there, and print how long it took; SystemExit where another one is in its place."""
+    if is_filled(place, listings):
+        return
+    if place.home.exists() and not place.market.exists():
+        raise SystemExit(f"{place.home} is there, and is no home of this benchmark: name another folder.")
+    shutil.rmtree(place.home, ignore_errors=True)
+    print(f"filled {listings:,} listings in {fill(place, listings):.0f} s", flush=True)
 
 
 def fill(place: Place, listings: int) -> float:
