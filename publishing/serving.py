@@ -6,7 +6,6 @@ refuses names that only a browser led astray would use.
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 
@@ -21,7 +20,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from publishing.webhook import Inbox, Taken
-from runtime.errors import CrawlError, OperatorNeeded, Stopped, UserMistake
+from runtime.errors import CrawlError, Stopped, UserMistake
+from runtime.listening import listen
 from runtime.stop import Stop
 
 HOST, PATH = "127.0.0.1", "/webhook"
@@ -59,12 +59,7 @@ def build_application(inbox: Inbox, database: Database) -> Starlette:
 
 def serve_webhooks(inbox: Inbox, database: Database, port: int, stop: Stop, say: Callable[[str], None]) -> None:
     """Serve until a stop is asked for (Stopped); port 0: any. OperatorNeeded where the port is taken."""
-    try:
-        listener = socket.create_server((HOST, port))
-    except OSError as error:
-        raise OperatorNeeded(
-            f"{HOST}:{port} cannot be listened on ({error.strerror}).", advice="Choose another WEBHOOK_PORT."
-        ) from error
+    listener = listen(HOST, port, "WEBHOOK_PORT")
     config = uvicorn.Config(build_application(inbox, database), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     # In a thread of its own uvicorn leaves the signals alone; they are ours.

@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 import uvicorn
 from rich.console import Console
 
-from runtime.errors import OperatorNeeded
 from runtime.instance import at_work_on
+from runtime.listening import listen
 from runtime.logs import set_up_logs
 from runtime.parts import Parts
 from runtime.settings import Settings
@@ -24,7 +24,8 @@ def web(settings: Settings, console: Console) -> int:
     with at_work_on(parts.home, parts.home.lock_of(WEB), parts.clock):
         set_up_logs(parts.home.logs, WEB, settings.secrets, console)
         built = build(parts)
-        with closing(built.database), closing(built.similar), closing(_listen(parts)) as listening:
+        host, port = settings.web_host.strip("[]"), settings.web_port
+        with closing(built.database), closing(built.similar), closing(listen(host, port, "WEB_PORT")) as listening:
             for worker in built.workers:
                 worker.start()
             try:
@@ -38,21 +39,6 @@ def web(settings: Settings, console: Console) -> int:
                 for worker in reversed(built.workers):
                     worker.end()
     return 0
-
-
-def _listen(parts: Parts) -> socket.socket:
-    host, port = parts.settings.web_host.strip("[]"), parts.settings.web_port
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise OperatorNeeded(
-            f"The page cannot be served at {host}, port {port} ({error.strerror}).",
-            advice="Is it running already? Another port is set by WEB_PORT.",
-        ) from error
-    # asyncio does so for sockets of its own; without, each answer waits 40 ms for the browser's acknowledgement.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
 
 
 def _address(parts: Parts, listening: socket.socket) -> str:

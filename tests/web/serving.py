@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
+from runtime.listening import listen
 from runtime.parts import Parts
 from runtime.settings import load_settings
 from tests.system.process import ROOT
@@ -51,7 +51,7 @@ def serving(home: Path, **settings: str) -> Iterator[str]:
 def serving_here(home: Path, load: Callable[[Parts], Live]) -> Iterator[str]:
     """Serve the home's page from a thread of this process and yield its address; `load` opens the image search."""
     built = build(build_parts(load_settings(home, {}), Console(file=io.StringIO())), load)
-    with closing(built.database), closing(built.similar), socket.create_server(("127.0.0.1", 0)) as listening:
+    with closing(built.database), closing(built.similar), listen("127.0.0.1", 0, "WEB_PORT") as listening:
         server = uvicorn.Server(uvicorn.Config(built.app, log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
