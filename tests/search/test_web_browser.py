@@ -111,9 +111,9 @@ def test_the_filters_at_the_side_narrow_it_down_and_let_go(page: Page, address: 
 def test_the_page_of_a_listing_shows_what_looks_like_it(page: Page, address: str, home: Path) -> None:
     page.goto(f"{address}listing/{embedded(home)[0]}")
     alike = page.get_by_role("region", name="Pieces that look like it")
-    expect(alike.locator(".grid > li")).to_have_count(8)
+    expect(alike.locator(".grid > li")).to_have_count(8, timeout=60_000)
     page.get_by_role("link", name="All that look like it").click()
-    expect(page.locator(".grid > li")).to_have_count(15)
+    expect(page.locator(".grid > li")).to_have_count(15, timeout=60_000)
 
 
 def test_more_like_this_by_keyboard_row_by_row(page: Page, address: str, home: Path) -> None:
