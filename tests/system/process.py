@@ -248,15 +248,24 @@ class Crawler:
         return self.folder / f"output-{life}.txt"
 
 
+EARLIER = "(SELECT COUNT(*) FROM intervals AS earlier WHERE earlier.id < {0})"
+PLACE_OF_INTERVAL = f"CASE WHEN {{0}} IS NOT NULL THEN {EARLIER} END"
+OF_INTERVALS = {
+    (table, name): PLACE_OF_INTERVAL.format(f"{table}.{name}")
+    for table, name in (("intervals", "id"), ("intervals", "parent_id"), ("indexed_listings", "last_interval_id"))
+}
+
+
 def content(crawler: Crawler) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row that the crawl writes, without the moments, and without how far the downloads are.
 
-    Of dynamic rows what they say counts once: after a day without calls some figures are read again.
+    Of dynamic rows what they say counts once: after a day without calls some figures are read again. Of intervals their
+    order counts: a server's numbers go on where a transaction has died.
     """
     found = {}
     for table in TABLES:
         columns = [
-            name
+            OF_INTERVALS.get((table, name), name)
             for name in crawler.data_set.columns(table)
             if not is_moment(name) and (table, name) not in OF_DOWNLOADS
         ]
