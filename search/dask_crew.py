@@ -83,7 +83,11 @@ class DaskCrew:
         if address is None:
             return
         # Bytes go to the helper itself, not through the scheduler; each try has a name of its own for Dask.
-        held = self._client.scatter([task], workers=[address], direct=True, hash=False)[0]
+        try:
+            held = self._client.scatter([task], workers=[address], direct=True, hash=False)[0]
+        except OSError as error:  # it goes this very moment
+            log.info("The worker %s cannot be reached: %s", worker, error)
+            return
         key = f"{task.task_id}-{next(self._numbers)}"
         future = self._client.submit(
             do_task, held, key=key, workers=[address], allow_other_workers=False, retries=0, pure=False
