@@ -49,21 +49,25 @@ class Visitor:
         answer.raise_for_status()
         return took, answer.text
 
-    def wait_for(self, below: str, words: str) -> float:
-        """Ask until the page has these words; return how many seconds that took."""
+    def wait_for(self, below: str, words: str) -> None:
+        """Ask until the page has these words."""
         began = time.perf_counter()
         while words not in self.ask(below)[1]:
             if time.perf_counter() - began > MOST_SECONDS:
                 raise SystemExit(f"The page {below} does not come to say: {words}.")
             time.sleep(LOOK_SECONDS)
-        return time.perf_counter() - began
+
+
+def numbers(place: Place, query: str) -> list[int]:
+    """Return the first column of what the database answers, which is opened for reading only."""
+    with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as database:
+        return [row[0] for row in database.execute(query)]
 
 
 def addresses(place: Place, chance: random.Random) -> Mapping[str, Address]:
     """Return for each kind of page what gives an address of it, another one each time."""
-    with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as database:
-        listings = [row[0] for row in database.execute("SELECT listing_id FROM listings LIMIT 200000")]
-        shops = [row[0] for row in database.execute("SELECT shop_id FROM shops LIMIT 20000")]
+    listings = numbers(place, "SELECT listing_id FROM listings LIMIT 200000")
+    shops = numbers(place, "SELECT shop_id FROM shops LIMIT 20000")
     return {
         "Now": lambda: "",
         "the part of it that is renewed": lambda: "now/live",
@@ -77,8 +81,7 @@ def addresses(place: Place, chance: random.Random) -> Mapping[str, Address]:
 
 def measure(place: Place, rounds: int) -> Iterator[Figure]:
     """Return the figures of each kind of page."""
-    with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as database:
-        listings = database.execute("SELECT COUNT(*) FROM listings").fetchone()[0]
+    (listings,) = numbers(place, "SELECT COUNT(*) FROM listings")
     with serving(place.home) as address:
         visitor = Visitor(address)
         visitor.wait_for("search", f"{listings:,} listings are indexed")

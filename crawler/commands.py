@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -51,7 +50,6 @@ from runtime.settings import Settings
 from runtime.stop import Stop
 from runtime.work import CRAWL, DOWNLOADS, EMBED, meant_for_others
 
-LISTING_ID = re.compile(r"[0-9]{1,18}")
 MOST_BAD_LINES = 10
 log = logging.getLogger(__name__)
 
@@ -234,7 +232,9 @@ def read_ids(file: Path) -> list[int]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserMistake(f"{file} cannot be read: {error}.", advice="It holds one listing id a line.") from error
     texts = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
-    bad = [f"  line {number}: {text[:60]!r}" for number, text in texts if text and not LISTING_ID.fullmatch(text)]
+    bad = [
+        f"  line {number}: {text[:60]!r}" for number, text in texts if text and not trying_again.NUMBER.fullmatch(text)
+    ]
     if bad:
         more = f"\n  and {len(bad) - MOST_BAD_LINES} more" if len(bad) > MOST_BAD_LINES else ""
         raise UserMistake(

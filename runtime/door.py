@@ -10,6 +10,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,8 @@ from rich.console import Console
 from runtime.errors import UserMistake
 from runtime.settings import Settings
 
+PROGRAM = Path(__file__).resolve().parents[1] / "run.py"
+"""run.py itself: a sub-command in a process of its own is started by it."""
 OURS = re.compile(r"(?:crawler|imaging|models|publishing|runtime|sandbox|search|upkeep|web)(?:\..*)?")
 Run = Callable[[Any, argparse.Namespace, Settings, Console], int]
 

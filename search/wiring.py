@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from peewee import Database
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.console import Console
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import iso
 from runtime.database import transaction
+from runtime.door import PROGRAM
 from runtime.errors import UserMistake
 from runtime.files import make_folders
 from runtime.parts import Parts
@@ -29,7 +29,6 @@ from search.store.vector_store import VectorStore
 
 KILL_ORCH, KILL_EMBED, KILL_BG = "KILL_ORCH", "KILL_EMBED", "KILL_BG"
 STORE = "store"
-RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def build_kit(parts: Parts) -> Kit:
         build_loader(places, back_end, machine=machine),
         build_loader(places, back_end, "cpu", machine=machine, precision=FULL),
         partial(build_remover, parts.settings.background_model, places.models_folder),
-        (sys.executable, str(RUN), "index"),
+        (sys.executable, str(PROGRAM), "index"),
         machine.words(),
     )
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from runtime.door import PROGRAM
 from runtime.errors import UserMistake
 from runtime.files import make_folders
 from runtime.parts import Parts
@@ -17,7 +18,6 @@ from upkeep.schedule.systems import System, Texts, system_here
 from upkeep.wiring import build_parts
 
 Action = Literal["show", "install", "remove"]
-PROGRAM = Path(__file__).resolve().parents[1] / "run.py"
 
 
 def schedule(settings: Settings, console: Console, action: Action, yes: bool) -> int:

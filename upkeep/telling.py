@@ -85,6 +85,11 @@ def load_told(home: Home) -> Told:
         return Told()
 
 
+def load_alerts(home: Home) -> list[Mapping[str, str]]:
+    """Return the alerts that were told and are not over, each with its words and since when."""
+    return list(load_told(home).standing.values())
+
+
 def save_told(home: Home, told: Told) -> None:
     """Keep what was told; OSError, OperatorNeeded."""
     save_note(home, NAME, asdict(told))

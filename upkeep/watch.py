@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from runtime.clock import SystemClock
+from runtime.door import PROGRAM
 from runtime.errors import AlreadyRunning, CrawlError, Stopped
 from runtime.repeated import Repeated
 from runtime.settings import Settings
 from upkeep.ends import noting_the_end
 
-RUN = Path(__file__).resolve().parent.parent / "run.py"
 FIRST_SECONDS, EVERY_SECONDS = 30.0, 600.0
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0
@@ -47,7 +46,7 @@ def watched(settings: Settings) -> Iterator[None]:
 
 def look(check: Callable[[], None]) -> None:
     """Run `alerts` once, until it is done or takes too long, or `check` raises Stopped; what it fails of is logged."""
-    command = [sys.executable, str(RUN), "alerts"]
+    command = [sys.executable, str(PROGRAM), "alerts"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as made:
         for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
             try:

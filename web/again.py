@@ -5,7 +5,6 @@ The page itself opens the database for reading only.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from crawler.store.failures import KINDS
+from runtime.door import PROGRAM
+from web.wanted import read_number
 
-RUN = Path(__file__).resolve().parent.parent / "run.py"
 PATIENCE_SECONDS = 60.0
-NUMBER = re.compile(r"[0-9]{1,18}")
 ALL = "all"
 STATUSES = {0: 200, 2: 409}
 """What the page answers, by the command's exit status: done, or refused in words."""
@@ -38,21 +37,21 @@ def arguments_of(form: Mapping[str, Any]) -> tuple[str, ...] | None:
     kind, number = form.get("kind"), form.get("number")
     if kind == ALL and number is None:
         return ()
-    if kind in KINDS and isinstance(number, str) and NUMBER.fullmatch(number):
+    if kind in KINDS and isinstance(number, str) and read_number(number) is not None:
         return kind, number
     return None
 
 
-def try_again(arguments: Sequence[str]) -> Told:
-    """Run the command to its end, which takes some seconds."""
+def try_again(arguments: Sequence[str], program: Path = PROGRAM, patience_seconds: float = PATIENCE_SECONDS) -> Told:
+    """Run the command to its end, which takes some seconds, or until that takes too long."""
     try:
         done = subprocess.run(
-            [sys.executable, str(RUN), "again", *arguments],
+            [sys.executable, str(program), "again", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=PATIENCE_SECONDS,
+            timeout=patience_seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -21,7 +21,7 @@ from imaging.files import PictureFiles
 from runtime.clock import Clock
 from runtime.errors import CrawlError, UserMistake
 from runtime.settings import Home
-from upkeep.telling import load_told
+from upkeep.telling import load_alerts
 from web import reading
 from web.again import arguments_of, try_again
 from web.asked import AskedPictures
@@ -33,7 +33,7 @@ from web.now import now_context
 from web.pages import Pages, csv_of
 from web.pieces import listing_context, readings_csv, shop_context
 from web.standing import Watcher
-from web.wanted import read_wanted
+from web.wanted import read_number, read_wanted
 
 STATIC = Path(__file__).resolve().parent / "static"
 LARGEST = 2**63 - 1
@@ -80,7 +80,7 @@ class Site:
         return self._pages.render("now_live.html", self._now())
 
     def _now(self) -> dict[str, Any]:
-        return {**now_context(self._watcher.look()), "alerts": list(load_told(self._home).standing.values())}
+        return {**now_context(self._watcher.look()), "alerts": load_alerts(self._home)}
 
     def health(self, request: Request) -> Response:
         """Audit, copies, alerts and failed items."""
@@ -152,7 +152,7 @@ class Site:
 
     def go(self, request: Request) -> Response:
         """To the listing or shop with this number."""
-        number = _number(request.query_params.get("number", ""))
+        number = read_number(request.query_params.get("number", ""))
         if number is None:
             return self._pages.refused(400, "No number", "A listing or a shop is named by its number.")
         if reading.find_listing(number) is None and reading.find_shop(number) is not None:
@@ -181,7 +181,7 @@ class Site:
     def shop(self, request: Request) -> Response:
         """One shop."""
         number = request.path_params["number"]
-        context = shop_context(number, _number(request.query_params.get("after", "")) or 0)
+        context = shop_context(number, read_number(request.query_params.get("after", "")) or 0)
         if context is None:
             return self._pages.refused(404, "Not known", f"No listing of shop {number} was seen.")
         return self._pages.render("shop.html", {"here": "", **context})
@@ -248,10 +248,6 @@ def _bounded(answer: Callable[[Request], Response], pages: Pages) -> Callable[[R
         return answer(request)
 
     return bounded
-
-
-def _number(told: str) -> int | None:
-    return int(told) if told.isascii() and told.isdigit() and len(told) <= 18 else None
 
 
 def _picture(body: bytes | None) -> Response:

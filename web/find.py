@@ -11,8 +11,9 @@ from crawler.store.state import category_names
 from models import IndexedListing, Listing, Shop
 from runtime import bulk
 from search.query import Looked
-from web.pages import era_in_words, money
-from web.reading import pieces, read_pieces
+from web import reading
+from web.pages import era_in_words
+from web.pieces import pieces
 from web.similar import Alike, Answer, Similar
 from web.text_index import TextIndex
 from web.wanted import Wanted
@@ -87,7 +88,7 @@ class Searching:
 
     def find(self, wanted: Wanted) -> Results:
         """Return what fits: by what pieces look like where that can be asked, else, of words, by what has them."""
-        named = wanted.like is not None or wanted.picture is not None
+        named = wanted.has_example
         answer = self._look(wanted) if named or (wanted.by_looks and self._similar.can_search()) else None
         if answer is not None and answer.found:
             by_id = {one.listing_id: one for one in answer.found}
@@ -148,12 +149,9 @@ def facets(wanted: Wanted, candidates: Sequence[Candidate]) -> list[Facet]:
 
 def _shown(results: Results, most: int) -> list[dict[str, Any]]:
     ids = [one.listing_id for one in results.candidates[:most]]
-    rows = {row["listing_id"]: row for row in read_pieces(pieces(bulk.within(Listing.listing_id, ids)))}
-    return [
-        {**rows[i], "money": money(rows[i]["price"], rows[i]["price_currency"]), "alike": results.alike.get(i)}
-        for i in ids
-        if i in rows
-    ]
+    known = reading.read_pieces(reading.pieces(bulk.within(Listing.listing_id, ids)))
+    rows = {row["listing_id"]: row for row in known}
+    return pieces([rows[i] for i in ids if i in rows], results.alike)
 
 
 def _bounded(wanted: Wanted, name: str, value: Any) -> str:

@@ -9,7 +9,7 @@ from runtime.settings import Home
 from runtime.work import BACKUP, MIRROR, MIRROR_TARS
 from upkeep.ends import load_end
 from upkeep.records import Records
-from upkeep.telling import load_told
+from upkeep.telling import load_alerts
 
 COPIES = {BACKUP: "Backups", MIRROR: "Mirror", MIRROR_TARS: "Mirror of the shards"}
 
@@ -25,7 +25,7 @@ def health_context(home: Home, told: Mapping[str, Any]) -> dict[str, Any]:
             for work, title in COPIES.items()
             for folder, record in sorted(Records(home, work).load().items())
         ],
-        "alerts": list(load_told(home).standing.values()),
+        "alerts": load_alerts(home),
         "end": load_end(home),
         "failed": told.get("failed_items", []),
     }

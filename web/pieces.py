@@ -9,6 +9,7 @@ from crawler.store.state import category_names
 from web import reading
 from web.charts import Series, line_chart
 from web.pages import csv_of, money
+from web.similar import Alike
 
 SHOWN = ("title", "description", "when_made", "taxonomy_id", "first_seen_at", "last_seen_at")
 CSV_COLUMNS = ("snapshot_timestamp", "state", "price", "price_currency", "num_favorers", "views", "quantity")
@@ -74,9 +75,12 @@ def drawn(readings: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> 
     return [(title, chart) for title, chart in charts if chart]
 
 
-def pieces(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return listings as a grid shows them."""
-    return [{**row, "money": money(row["price"], row["price_currency"]), "alike": None} for row in rows]
+def pieces(rows: Sequence[Mapping[str, Any]], alike: Mapping[int, Alike] = {}) -> list[dict[str, Any]]:
+    """Return listings as a grid shows them; `alike` holds those of them that were found by their looks."""
+    return [
+        {**row, "money": money(row["price"], row["price_currency"]), "alike": alike.get(row["listing_id"])}
+        for row in rows
+    ]
 
 
 def readings_csv(listing_id: int) -> str:

@@ -15,6 +15,7 @@ TEXT = "text"
 AMOUNT = re.compile(r"[0-9]{1,9}(?:[.,][0-9]{1,2})?")
 CODE = re.compile(r"[A-Za-z]{2}")
 ERA = re.compile(r"[a-z0-9_]{1,30}")
+NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,19 @@ class Wanted:
         return replace(self, like=None).address
 
     @property
+    def has_example(self) -> bool:
+        """Whether a listing or a picture is named that pieces are to look like."""
+        return self.like is not None or self.picture is not None
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is looked for."""
-        return not self.words and self.like is None and self.picture is None
+        return not self.words and not self.has_example
 
     @property
     def by_looks(self) -> bool:
         """Whether it is about what pieces look like."""
-        return self.like is not None or self.picture is not None or bool(self.words and self.by != TEXT)
+        return self.has_example or bool(self.words and self.by != TEXT)
 
     @property
     def filters(self) -> Filters:
@@ -100,16 +106,17 @@ def read_wanted(told: Mapping[str, str]) -> Wanted:
         _amount(told.get("max", "")),
         _matching(ERA, told.get("era", "")),
         (_matching(CODE, told.get("country", "")) or "").upper() or None,
-        _whole(told.get("category", "")),
-        _whole(told.get("like", "")),
+        read_number(told.get("category", "")),
+        read_number(told.get("like", "")),
         _matching(DIGEST, told.get("picture", "")),
         told.get("as_it_is", "") == "1",
         TEXT if told.get("by", "") == TEXT else None,
     )
 
 
-def _whole(told: str) -> int | None:
-    return int(told) if re.fullmatch(r"[0-9]{1,18}", told) else None
+def read_number(told: str) -> int | None:
+    """Return the number of a listing, a shop or the like, None where the text is none that a database takes."""
+    return int(told) if NUMBER.fullmatch(told) else None
 
 
 def _amount(told: str) -> float | None:

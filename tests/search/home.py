@@ -25,6 +25,7 @@ from runtime.database import open_database
 from runtime.parts import Parts
 from runtime.settings import Home, load_settings
 from sandbox import Sandbox, SandboxSettings
+from search.catalogue import Embedder
 from search.embed_commands import embed
 from search.wiring import Kit
 from tests.rig import KEY, Rig
@@ -33,6 +34,7 @@ from tests.search.small import SMALL, RoomRemover, load_small
 LISTINGS, DATABASE = 16, "data/db/etsy_data.db"
 ROOT = Path(__file__).parents[2]
 URL = f"sqlite:///{DATABASE}"
+GATE = "gate"
 
 
 @cache
@@ -79,6 +81,17 @@ def small_kit(_: Parts) -> Kit:
     """Return the five small embedders, with a command that indexes with their table."""
     command = (sys.executable, "-m", "tests.search.small_index")
     return Kit(SMALL, load_small, load_small, RoomRemover, command, "a small one")
+
+
+def gated_kit(parts: Parts) -> Kit:
+    """Return the small kit, whose models are loaded once somebody opens the gate: a FIFO of that name in the home."""
+
+    def load_behind(name: str) -> Embedder:
+        with (parts.home.root / GATE).open() as gate:
+            gate.read()
+        return load_small(name)
+
+    return replace(small_kit(parts), load=load_behind)
 
 
 def embed_home(

@@ -11,7 +11,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,13 @@ from rich.console import Console
 
 from runtime.clock import SystemClock
 from runtime.errors import OperatorNeeded, UserMistake
-from runtime.parts import Parts
 from runtime.settings import Settings, load_settings
-from search.catalogue import Embedder
 from search.encode import Encoder, Wanted
 from search.resident import Resident
-from search.wiring import Kit, build_parts
-from tests.search.home import small_kit
-from tests.search.small import SMALL, load_small
+from search.wiring import build_parts
+from tests.search.home import GATE, gated_kit, small_kit
+from tests.search.small import SMALL
 
-GATE = "gate"
 NAMES = tuple(SMALL)
 
 
@@ -99,20 +95,9 @@ def test_it_ends_when_nobody_asked_for_long_enough_and_not_before(resident: Resi
     assert resident.encode(Wanted((), ("red",), NAMES)).makes
 
 
-def waiting_kit(parts: Parts) -> Kit:
-    """The small kit, whose models are loaded when somebody opens the gate."""
-
-    def load(name: str) -> Embedder:
-        with (parts.home.root / GATE).open() as gate:
-            gate.read()
-        return load_small(name)
-
-    return replace(small_kit(parts), load=load)
-
-
 def test_it_can_be_closed_in_the_middle_of_a_query(settings: Settings, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / GATE)
-    resident = Resident(settings, SystemClock(), waiting_kit)
+    resident = Resident(settings, SystemClock(), gated_kit)
     told = resident.begin(Wanted((), ("red",), NAMES))
     # Opening the gate for writing waits until the models' process stands before it.
     with (tmp_path / GATE).open("w"):

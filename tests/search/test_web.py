@@ -9,7 +9,6 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,10 @@ from starlette.testclient import TestClient
 
 from runtime.parts import Parts
 from runtime.settings import load_settings
-from search.catalogue import Embedder
 from search.live import Live
-from search.wiring import Kit
-from tests.search.home import copy_of, crawled, embed_home, rows_of, small_kit
-from tests.search.small import SMALL, load_small
+from tests.search.home import GATE, copy_of, crawled, embed_home, gated_kit, rows_of, small_kit
+from tests.search.small import SMALL
+from tests.web.browsing import pieces_in, token_in
 from web.wiring import build, build_parts
 
 MOST_LOOKS = 600
@@ -55,12 +53,8 @@ def look(page: TestClient, address: str) -> str:
     raise AssertionError(text)
 
 
-def ids(text: str) -> list[int]:
-    return [int(told) for told in re.findall(r'href="/listing/(\d+)"><img', text)]
-
-
 def found(page: TestClient, **asked: str | int) -> list[int]:
-    return ids(look(page, str(page.build_request("GET", "/search", params=asked).url)))
+    return pieces_in(look(page, str(page.build_request("GET", "/search", params=asked).url)))
 
 
 def embedded(home: Path) -> list[int]:
@@ -74,17 +68,10 @@ def file_of(home: Path, listing_id: int) -> bytes:
     return next((home / "images" / "imagedownload").rglob(f"{image_id}.*")).read_bytes()
 
 
-def token(page: TestClient) -> str:
-    match = re.search(r'name="token" value="([^"]+)"', page.get("/search").text)
-    assert match is not None
-    return match[1]
-
-
 def upload(page: TestClient, body: bytes, **fields: str) -> str:
     """Send a picture as the form does, and return the address that it leads to."""
-    told = page.post(
-        "/search", data={"token": token(page), **fields}, files={"picture": ("a.jpg", body)}, follow_redirects=False
-    )
+    form = {"token": token_in(page.get("/search").text), **fields}
+    told = page.post("/search", data=form, files={"picture": ("a.jpg", body)}, follow_redirects=False)
     assert told.status_code == 303, told.text
     return told.headers["location"]
 
@@ -102,7 +89,7 @@ def test_pieces_that_look_like_one_are_shown_with_score_and_shares(page: TestCli
 def test_the_page_of_a_listing_shows_those_most_like_it(page: TestClient, home: Path) -> None:
     listing_id = embedded(home)[0]
     assert f'data-later="/listing/{listing_id}/alike"' in page.get(f"/listing/{listing_id}").text
-    assert ids(page.get(f"/listing/{listing_id}/alike").text) == found(page, like=listing_id)[:8]
+    assert pieces_in(page.get(f"/listing/{listing_id}/alike").text) == found(page, like=listing_id)[:8]
     assert "has no vectors" in page.get("/listing/1/alike").text
 
 
@@ -121,8 +108,8 @@ def test_a_listing_without_vectors_is_told_so(page: TestClient) -> None:
 def test_a_picture_finds_its_own_piece_and_its_address_can_be_kept(page: TestClient, home: Path) -> None:
     for listing_id in embedded(home)[:5]:
         address = upload(page, file_of(home, listing_id))
-        assert ids(look(page, address))[0] == listing_id
-        assert ids(look(page, address))[0] == listing_id
+        assert pieces_in(look(page, address))[0] == listing_id
+        assert pieces_in(look(page, address))[0] == listing_id
     match = re.search(r'src="(/asked/[0-9a-f]{32})"', page.get(address).text)
     assert match is not None
     assert page.get(match[1]).content == file_of(home, listing_id)
@@ -131,20 +118,20 @@ def test_a_picture_finds_its_own_piece_and_its_address_can_be_kept(page: TestCli
 def test_the_bounds_of_the_page_go_with_the_picture(page: TestClient, home: Path) -> None:
     address = upload(page, file_of(home, embedded(home)[0]), max="1", as_it_is="1")
     assert "max=1.0" in address and "as_it_is=1" in address
-    assert ids(look(page, address)) == []
+    assert pieces_in(look(page, address)) == []
 
 
 def test_words_find_what_looks_so_and_by_text_what_has_them(page: TestClient, home: Path) -> None:
     text = look(page, "/search?q=red")
-    assert ids(text) and text.count("<summary>Score") == len(ids(text))
+    assert pieces_in(text) and text.count("<summary>Score") == len(pieces_in(text))
     assert "<summary>Score" not in look(page, "/search?q=red&by=text")
 
 
 def test_a_picture_and_words_are_looked_for_together(page: TestClient, home: Path) -> None:
     address = upload(page, file_of(home, embedded(home)[0]), q="green")
-    alone = ids(look(page, address.replace("q=green&", "")))
-    assert sorted(ids(look(page, address))) == sorted(alone)
-    assert ids(look(page, address)) != alone
+    alone = pieces_in(look(page, address.replace("q=green&", "")))
+    assert sorted(pieces_in(look(page, address))) == sorted(alone)
+    assert pieces_in(look(page, address)) != alone
 
 
 def test_what_narrows_it_down_tells_how_many_are_left(page: TestClient, home: Path) -> None:
@@ -152,7 +139,7 @@ def test_what_narrows_it_down_tells_how_many_are_left(page: TestClient, home: Pa
     links = re.findall(r'<li><a href="(/search[^"]+(?:era|country|category)=[^"]+)">[^<]+</a> (\d+)</li>', text)
     assert links
     for address, number in links:
-        assert len(ids(look(page, address.replace("&amp;", "&")))) == int(number), address
+        assert len(pieces_in(look(page, address.replace("&amp;", "&")))) == int(number), address
 
 
 @pytest.mark.parametrize(
@@ -167,7 +154,7 @@ def test_what_narrows_it_down_tells_how_many_are_left(page: TestClient, home: Pa
 )
 def test_what_is_no_picture_is_refused_in_words(page: TestClient, home: Path, body: bytes, why: str) -> None:
     kept = sorted((home / "data" / "web" / "asked").glob("*"))
-    told = page.post("/search", data={"token": token(page)}, files={"picture": ("a.jpg", body)})
+    told = page.post("/search", data={"token": token_in(page.get("/search").text)}, files={"picture": ("a.jpg", body)})
     assert told.status_code == 400 and why in told.text
     assert sorted((home / "data" / "web" / "asked").glob("*")) == kept
 
@@ -194,20 +181,9 @@ def test_models_that_die_are_told_of_and_come_again(page: TestClient) -> None:
     assert "<summary>Score" in look(page, "/search?q=a+brown+one")
 
 
-def gated_kit(parts: Parts) -> Kit:
-    """The small kit, whose models are loaded once somebody opens the gate."""
-
-    def load_behind(name: str) -> Embedder:
-        with (parts.home.root / "gate").open() as gate:
-            gate.read()
-        return load_small(name)
-
-    return replace(small_kit(parts), load=load_behind)
-
-
 def test_no_page_waits_for_models_that_are_loaded(page: TestClient, home: Path, tmp_path: Path) -> None:
     other = copy_of(home, tmp_path / "home")
-    os.mkfifo(other / "gate")
+    os.mkfifo(other / GATE)
     parts = build_parts(load_settings(other, {}), Console(file=io.StringIO()))
     built = build(parts, lambda parts: Live(parts, SMALL, gated_kit))
     with closing(built.database), closing(built.similar), TestClient(built.app, base_url="http://localhost") as client:
@@ -215,4 +191,4 @@ def test_no_page_waits_for_models_that_are_loaded(page: TestClient, home: Path, 
             assert "The models are at work" in client.get("/search", params={"q": words}).text
         assert "have several queries to answer" in client.get("/search", params={"q": "white"}).text
         assert client.get("/").status_code == 200
-        assert ids(client.get("/search", params={"like": embedded(home)[0]}).text)  # needs no model
+        assert pieces_in(client.get("/search", params={"like": embedded(home)[0]}).text)  # needs no model

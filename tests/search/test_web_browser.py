@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.search.home import copy_of, crawled, embed_home
 from tests.search.test_web import embedded, file_of, load
-from tests.web.serving import CHROMIUM, serving_here
-from tests.web.test_browser import SERIOUS
+from tests.web.browsing import CHROMIUM, chromium, faults, width
+from tests.web.serving import serving_here
 
 SEND = """([body, how]) => {
     const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
@@ -45,10 +44,8 @@ def address(home: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed here")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture
@@ -137,14 +134,14 @@ def test_axe_finds_nothing_serious_on_results(browser: Browser, address: str, ho
     page = context.new_page()
     page.goto(f"{address}search?like={embedded(home)[0]}")
     page.locator(".grid summary").first.click()
-    wrong = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+    wrong = faults(page)
     context.close()
-    assert [(one["id"], [node["html"][:80] for node in one["nodes"]][:3]) for one in wrong] == []
+    assert wrong == []
 
 
 def test_results_are_no_wider_than_a_phone(browser: Browser, address: str, home: Path) -> None:
     context = browser.new_context(viewport={"width": 375, "height": 700})
     page = context.new_page()
     page.goto(f"{address}search?like={embedded(home)[0]}")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert width(page) <= 375
     context.close()

@@ -8,11 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from runtime.clock import DAY_SECONDS
 from tests.system.process import ROOT
-from tests.web.serving import CHROMIUM, serving
+from tests.web.browsing import CHROMIUM, chromium
+from tests.web.serving import serving
 from tests.web.site import make_site
 
 CYCLES = 6
@@ -28,8 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
         home = Path(folder) / "home"
         make_site(home, 1000, CYCLES, time.time() - (CYCLES - 1) * 7 * DAY_SECONDS - 1800)
-        with serving(home) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        with serving(home) as address, chromium() as browser:
             page = browser.new_page(viewport={"width": 1000, "height": 760})
             for name, below in PAGES.items():
                 page.goto(address + below)
@@ -37,7 +35,6 @@ def main() -> int:
                     page.wait_for_timeout(500)
                     page.reload()
                 page.screenshot(path=ROOT / "docs" / f"web-{name}.png")
-            browser.close()
     return 0
 
 

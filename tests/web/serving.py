@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +22,6 @@ from runtime.settings import load_settings
 from tests.system.process import ROOT
 from web.similar import Live
 from web.wiring import build, build_parts
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager

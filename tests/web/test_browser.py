@@ -9,8 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page
 from rich.console import Console
 
 from runtime.clock import SystemClock
@@ -18,11 +17,10 @@ from runtime.settings import Home
 from tests.system.conftest import builder
 from tests.system.data_sets import sqlite_files
 from tests.upkeep.home import settings_of
-from tests.web.serving import CHROMIUM, serving
+from tests.web.browsing import CHROMIUM, chromium, faults, width
+from tests.web.serving import serving
 from web.market import Market
 from web.wiring import build, build_parts
-
-SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +35,8 @@ def address(root: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed here")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture
@@ -66,11 +62,9 @@ def test_axe_finds_nothing_serious_on_any_page(browser: Browser, address: str, r
     found = {}
     for name in pages(root):
         page.goto(address + name)
-        wrong = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
-        if wrong:
-            found[name] = [(one["id"], [node["html"][:80] for node in one["nodes"]][:3]) for one in wrong]
+        found[name] = faults(page)
     context.close()
-    assert found == {}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
 def test_no_page_is_wider_than_a_phone(browser: Browser, address: str, root: Path) -> None:
@@ -78,13 +72,13 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, address: str, root: Pat
     page = context.new_page()
     for name in pages(root):
         page.goto(address + name)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
+        assert width(page) <= 375, name
     context.close()
 
 
-@pytest.mark.parametrize("width", [375, 1000])
-def test_the_market_names_each_line_within_its_chart(browser: Browser, address: str, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 700})
+@pytest.mark.parametrize("wide", [375, 1000])
+def test_the_market_names_each_line_within_its_chart(browser: Browser, address: str, wide: int) -> None:
+    context = browser.new_context(viewport={"width": wide, "height": 700})
     page = context.new_page()
     page.goto(address + "market")
     keys = page.locator(".chart svg")

@@ -20,6 +20,7 @@ from rich.console import Console
 from starlette.testclient import TestClient
 
 from tests.upkeep.home import settings_of
+from tests.web.browsing import token_in
 from tests.web.conftest import HOSTILE
 from tests.web.serving import serving
 from web.again import BROKEN, LATE, arguments_of, try_again
@@ -66,12 +67,6 @@ def page(home: Path) -> Iterator[TestClient]:
 
 def listing(home: Path) -> int:
     return int(rows(home, "SELECT MIN(listing_id) FROM listings")[0][0])
-
-
-def token_in(text: str) -> str:
-    found = re.search(r'name="token" value="([^"]+)"', text)
-    assert found is not None
-    return found[1]
 
 
 def detail_cycle(home: Path) -> int:
@@ -169,13 +164,11 @@ def test_other_pages_are_answered_while_the_command_waits_for_the_database(page:
     [("raise RuntimeError('the key is 12345')", 500, BROKEN), ("import signal; signal.pause()", 503, LATE)],
 )
 def test_a_command_that_dies_or_never_ends_is_told_in_words_of_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, status: int, words: str
+    tmp_path: Path, program: str, status: int, words: str
 ) -> None:
     run = tmp_path / "run.py"
     run.write_text(program, encoding="utf-8")
-    monkeypatch.setattr("web.again.RUN", run)
-    monkeypatch.setattr("web.again.PATIENCE_SECONDS", 2.0)
-    told = try_again(())
+    told = try_again((), run, 2.0)
     assert (told.status, list(told.lines)) == (status, [words])
 
 

@@ -21,6 +21,7 @@ from runtime.instance import single_instance
 from runtime.notice import NOTICE
 from runtime.settings import Home
 from tests.upkeep.home import settings_of
+from tests.web.browsing import pieces_in, token_in
 from web.guard import POLICY
 from web.wiring import build, build_parts
 
@@ -93,10 +94,10 @@ def test_the_readings_of_a_listing_are_the_rows_of_the_database(page: TestClient
 
 def test_the_pieces_of_a_shop_are_all_there_page_by_page(page: TestClient, root: Path) -> None:
     shop, number = rows(root, "SELECT shop_id, COUNT(*) FROM listings GROUP BY 1 ORDER BY 2 DESC LIMIT 1")[0]
-    found, address = set[str](), f"/shop/{shop}"
+    found, address = set[int](), f"/shop/{shop}"
     while address:
         text = page.get(address).text
-        found |= set(re.findall(r'href="/listing/(\d+)"><img', text))
+        found |= set(pieces_in(text))
         more = re.search(r'href="(/shop/\d+\?after=\d+)"', text)
         address = more[1] if more else ""
     assert len(found) == number > 24
@@ -144,12 +145,6 @@ def test_a_form_that_is_broken_is_refused_with_a_page(page: TestClient, address:
 # Stopping
 
 
-def token(page: TestClient) -> str:
-    found = re.search(r'name="token" value="([^"]+)"', page.get("/stop").text)
-    assert found is not None
-    return found[1]
-
-
 def test_a_stop_without_the_forms_token_is_refused(page: TestClient, root: Path) -> None:
     assert page.post("/stop").status_code == 403
     assert page.post("/stop", data={"token": "x"}).status_code == 403
@@ -160,11 +155,12 @@ def test_a_stop_writes_the_kill_file_of_a_crawl_that_runs(root: Path) -> None:
     built = build(build_parts(settings_of(root), Console(file=io.StringIO())))
     with closing(built.database), TestClient(built.app, base_url="http://127.0.0.1") as page:
         built.watcher.refresh()
-        assert page.post("/stop", data={"token": token(page)}).status_code == 409
+        told = {"token": token_in(page.get("/stop").text)}
+        assert page.post("/stop", data=told).status_code == 409
         with single_instance(Home(root).lock, SystemClock()):
             built.watcher.refresh()
             assert "Stop the crawl" in page.get("/").text
-            assert page.post("/stop", data={"token": token(page)}, follow_redirects=False).status_code == 303
+            assert page.post("/stop", data=told, follow_redirects=False).status_code == 303
         assert (root / "KILL").exists()
     (root / "KILL").unlink()
 

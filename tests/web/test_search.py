@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from models import CRAWLER_MODELS, MIGRATIONS, IndexedListing, Listing, Shop
 from runtime.database import open_database
 from runtime.settings import Home
 from tests.upkeep.home import settings_of
+from tests.web.browsing import pieces_in
 from web.asked import AskedPictures
 from web.text_index import TextIndex
 from web.wanted import TEXT, Wanted, read_wanted
@@ -76,8 +76,7 @@ def page(root: Path) -> Iterator[TestClient]:
 
 
 def found(page: TestClient, **asked: str) -> list[int]:
-    text = page.get("/search", params=asked).text
-    return [int(number) for number in re.findall(r'href="/listing/(\d+)"><img', text)]
+    return pieces_in(page.get("/search", params=asked).text)
 
 
 @pytest.mark.parametrize(

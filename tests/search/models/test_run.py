@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from search.embedders.table import MODELS
 from tests.search.home import ROOT, copy_of, crawled
 from tests.search.models.checkpoints import save_checkpoint
 from tests.search.models.test_background import save_network
+from tests.web.browsing import pieces_in, token_in
 from tests.web.serving import serving
 
 CHOSEN = ("clip_vitb32", "dinov2_base", "dinov3_base")
@@ -80,10 +80,9 @@ def test_the_page_finds_pieces_by_a_picture_and_by_words(owner: Owner) -> None:
     own = next(listing_id for listing_id, image_id in index if str(image_id) == owner.image().stem)
     with serving(owner.home, EMBED_MODELS=",".join(CHOSEN)) as address, requests.Session() as browser:
         browser.trust_env = False
-        told = re.search(r'name="token" value="([^"]+)"', browser.get(address + "search").text)
-        assert told is not None
+        token = token_in(browser.get(address + "search").text)
         files = {"picture": owner.image().read_bytes()}
-        shown = browser.post(address + "search", data={"token": told[1]}, files=files)
+        shown = browser.post(address + "search", data={"token": token}, files=files)
         assert look_again(browser, shown.url)[0] == own
         assert len(look_again(browser, address + "search?q=a+walnut+chair")) == LISTINGS
 
@@ -93,7 +92,7 @@ def look_again(browser: requests.Session, address: str) -> list[int]:
     for _ in range(240):
         text = browser.get(address).text
         if "data-again" not in text:
-            return [int(told) for told in re.findall(r'href="/listing/(\d+)"><img', text)]
+            return pieces_in(text)
     raise AssertionError(text)
 
 
