@@ -6,6 +6,7 @@ of 3,000 listings from the sandbox in the same process took 9.0 s with `insert_m
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,26 @@ def upsert(
     _execute(model, rows, f"ON CONFLICT ({target}) DO UPDATE SET {columns}{where}")
 
 
+def upsert_differing(model: type[Model], rows: Sequence[Row], key: Field[Any], fields: Sequence[Field[Any]]) -> None:
+    """Insert the rows, by field name; of one that is there, update those of the named fields that differ.
+
+    A database writes each index anew that has a column of a statement, whether or not its value changes. The rows are
+    read first, so the caller holds the transaction.
+    """
+    there = {row[0]: row[1:] for row in find(key, [row[key.name] for row in rows], (key, *fields))}
+    names = [field.name for field in fields]
+    changed: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row[key.name] in there:
+            both = zip(names, there[row[key.name]], strict=True)
+            differing = tuple(name for name, old in both if row[name] != old)
+            changed[differing].append({name: row[name] for name in (key.name, *differing)})
+    upsert(model, [row for row in rows if row[key.name] not in there], [key], fields)
+    for differing, those in changed.items():
+        if differing:
+            update(model, those, [key])
+
+
 def update(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], where: str = "") -> None:
     """Update, by field name, all rows whose `key` fields are as given and for which `where` holds."""
     if not rows:
@@ -53,9 +74,22 @@ def within(field: Field[Any], ids: Iterable[int]) -> Any:
 
     They stand in the statement itself: Peewee takes longer to render a hundred values than SQLite to find their rows.
     """
-    quote = "'" if isinstance(field, TextField) else ""
-    listed = ",".join(f"{quote}{int(number)}{quote}" for number in ids)
-    return field.in_(SQL(f"({listed or 'NULL'})"))
+    return field.in_(SQL(_listed(field, ids)))
+
+
+def find(key: Field[Any], ids: Iterable[int], fields: Iterable[Field[Any]]) -> list[tuple[Any, ...]]:
+    """Return these fields of the rows whose key is one of the ids, as the driver gives them.
+
+    For what a step asks for again and again: Peewee takes as long to render the select as SQLite to answer it.
+    """
+    columns = ", ".join(f'"{field.column_name}"' for field in fields)
+    meta = _meta(key.model)
+    where = f'"{key.column_name}" IN {_listed(key, ids)}'
+    with EXCEPTIONS:
+        rows: list[tuple[Any, ...]] = meta.database.execute_sql(
+            f'SELECT {columns} FROM "{meta.table_name}" WHERE {where}'
+        ).fetchall()
+    return rows
 
 
 def raw(query: Any) -> list[tuple[Any, ...]]:
@@ -79,6 +113,11 @@ def dicts(query: Any) -> list[dict[str, Any]]:
 def first_column(query: Any) -> list[int]:
     """Return the first column of a select of ids."""
     return [int(row[0]) for row in raw(query)]
+
+
+def _listed(field: Field[Any], ids: Iterable[int]) -> str:
+    quote = "'" if isinstance(field, TextField) else ""
+    return f"({','.join(f'{quote}{int(number)}{quote}' for number in ids) or 'NULL'})"
 
 
 def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:

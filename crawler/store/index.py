@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -206,6 +206,13 @@ def due_count(due: Due) -> int:
     return sum(int(IndexedListing.select().where(kind, *is_due(due)).count()) for kind in kinds)
 
 
+def are_all_due(due: Due, listing_ids: Collection[int]) -> bool:
+    """Return whether no others than these listings are due."""
+    limit = len(listing_ids) + 1
+    kinds = (IndexedListing.idle_count == 0, IndexedListing.idle_count > 0)  # each a range of an index
+    return all(set(_ids(due, kind, order=(), limit=limit)) <= set(listing_ids) for kind in kinds)
+
+
 def missing_images(limit: int) -> list[int]:
     """Return listings whose images an answer left out."""
     query = (
@@ -218,8 +225,8 @@ def missing_images(limit: int) -> list[int]:
 
 def find(listing_ids: Iterable[int]) -> Mapping[int, IndexRow]:
     """Return the index rows of these listings, those that are not there left out."""
-    query = IndexedListing.select(*FOUND_COLUMNS).where(bulk.within(IndexedListing.listing_id, listing_ids))
-    return {row[0]: IndexRow(*row) for row in bulk.raw(query)}
+    rows = bulk.find(IndexedListing.listing_id, listing_ids, FOUND_COLUMNS)
+    return {row[0]: IndexRow(*row) for row in rows}
 
 
 def known_prices(taxonomy_ids: Sequence[int], low: float, high: float | None) -> list[float]:
@@ -288,7 +295,7 @@ def _detail_row(listing: DetailedListing, cycle: int, at: str) -> dict[str, Any]
 
 
 def _upsert(rows: list[dict[str, Any]], columns: Sequence[Any]) -> None:
-    bulk.upsert(IndexedListing, rows, [IndexedListing.listing_id], columns)
+    bulk.upsert_differing(IndexedListing, rows, IndexedListing.listing_id, columns)
 
 
 def is_due(due: Due) -> tuple[Any, ...]:

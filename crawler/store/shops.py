@@ -49,14 +49,13 @@ def write_named(shop_ids: Iterable[int], cycle: int, at: str) -> None:
         return
     bulk.insert_new(Shop, [{"shop_id": shop_id} for shop_id in ids])
     rows = [{"shop_id": shop_id, "seen_cycle": cycle, "detail_due_at": at} for shop_id in ids]
-    bulk.upsert(IndexedShop, rows, [IndexedShop.shop_id], [IndexedShop.seen_cycle])
+    bulk.upsert_differing(IndexedShop, rows, IndexedShop.shop_id, [IndexedShop.seen_cycle])
 
 
 def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
-    """Write shops that an answer brought: static data once, a dynamic row each."""
+    """Write shops that an answer brought and that are named already: static data once, a dynamic row each."""
     if not shops:
         return
-    write_named((shop.record.shop_id for shop in shops), cycle, at)
     static = [{"shop_id": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, STATIC)} for shop in shops]
     columns = [Shop.snapshot_timestamp, *(getattr(Shop, name) for name in STATIC)]
     bulk.upsert(Shop, static, [Shop.shop_id], columns, only_where='"shops"."snapshot_timestamp" IS NULL')
@@ -92,8 +91,7 @@ def write_visit(change: VisitDone) -> None:
 
 def find(shop_ids: Iterable[int]) -> Mapping[int, ShopRow]:
     """Return what is known about asking for these shops, those never met left out."""
-    query = IndexedShop.select(*FOUND_COLUMNS).where(bulk.within(IndexedShop.shop_id, shop_ids))
-    return {row[0]: ShopRow(*row) for row in bulk.raw(query)}
+    return {row[0]: ShopRow(*row) for row in bulk.find(IndexedShop.shop_id, shop_ids, FOUND_COLUMNS)}
 
 
 def find_one(shop_id: int) -> ShopRow | None:
@@ -147,10 +145,15 @@ def is_review_due(cycle: int) -> tuple[Any, ...]:
     return IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle
 
 
+def moved(cycle: int, limit: int) -> list[int]:
+    """Return shops whose figures moved and whose reviews are not read yet, by ascending id."""
+    query = IndexedShop.select(IndexedShop.shop_id).where(*is_review_due(cycle))
+    return bulk.first_column(query.order_by(IndexedShop.shop_id).limit(limit))
+
+
 def due_reviews(cycle: int, revisit_before: str, limit: int) -> list[int]:
     """Return shops whose reviews are due: those whose figures moved first, then those not visited for long."""
-    moved = IndexedShop.select(IndexedShop.shop_id).where(*is_review_due(cycle))
-    found = bulk.first_column(moved.order_by(IndexedShop.shop_id).limit(limit))
+    found = moved(cycle, limit)
     if len(found) < limit:
         old = IndexedShop.select(IndexedShop.shop_id).where(
             IndexedShop.visited_at < revisit_before,

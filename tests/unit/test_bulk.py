@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from peewee import Database, IntegrityError
 
-from models import ImageStatus, SyncState
+from models import ImageStatus, IndexedShop, SyncState
 from runtime import bulk
 from tests.pictures import Shown, enqueue, open_home
 
@@ -95,3 +95,54 @@ def test_more_rows_than_a_statement_has_room_for_are_changed_as_well(database: D
         bulk.update(SyncState, changed, [SyncState.key])
     rows = bulk.dicts(SyncState.select().where(SyncState.key.startswith("k")))
     assert {row["key"]: row["value"] for row in rows} == {f"k{number}": str(number) for number in range(5_000)}
+
+
+SHOP = {"shop_id": 1, "seen_cycle": 3, "detail_due_at": "2026-11-20T00:00:00Z", "visited_review_average": 4.5}
+FIELDS = (IndexedShop.seen_cycle, IndexedShop.detail_due_at, IndexedShop.visited_review_average)
+
+
+def shops() -> dict[int, tuple[Any, ...]]:
+    """Return all shops of the index, these fields of them."""
+    rows = bulk.find(IndexedShop.shop_id, range(1, 10), (IndexedShop.shop_id, *FIELDS))
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_of_rows_that_are_there_what_differs_is_updated_and_the_others_are_inserted(database: Database) -> None:
+    with database.atomic():
+        bulk.upsert_differing(IndexedShop, [SHOP, {**SHOP, "shop_id": 2}], IndexedShop.shop_id, FIELDS)
+        rows = [
+            {**SHOP, "seen_cycle": 4},
+            {**SHOP, "shop_id": 2, "detail_due_at": None, "visited_review_average": None},
+            {**SHOP, "shop_id": 3},
+        ]
+        bulk.upsert_differing(IndexedShop, rows, IndexedShop.shop_id, FIELDS)
+    due = SHOP["detail_due_at"]
+    assert shops() == {1: (4, due, 4.5), 2: (3, None, None), 3: (3, due, 4.5)}
+
+
+def test_fields_that_are_not_to_be_updated_stay_as_they_are(database: Database) -> None:
+    with database.atomic():
+        bulk.insert_new(IndexedShop, [SHOP])
+        later = {"shop_id": 1, "seen_cycle": 4, "detail_due_at": "later"}
+        bulk.upsert_differing(IndexedShop, [later], IndexedShop.shop_id, [IndexedShop.seen_cycle])
+    assert shops() == {1: (4, SHOP["detail_due_at"], 4.5)}
+
+
+def test_no_index_is_written_for_a_column_that_stays(database: Database) -> None:
+    bulk.insert_new(IndexedShop, [SHOP])
+    execute: Any = database.execute_sql
+    execute("CREATE TEMP TABLE named (one TEXT)")
+    for name in ("seen_cycle", "detail_due_at", "visited_review_average"):
+        insert = f"INSERT INTO named VALUES ('{name}')"
+        execute(f"CREATE TEMP TRIGGER of_{name} AFTER UPDATE OF {name} ON indexed_shops BEGIN {insert}; END")
+    with database.atomic():
+        bulk.upsert_differing(IndexedShop, [{**SHOP, "seen_cycle": 4}], IndexedShop.shop_id, FIELDS)
+        bulk.upsert_differing(IndexedShop, [{**SHOP, "seen_cycle": 4}], IndexedShop.shop_id, FIELDS)
+    assert execute("SELECT one FROM named").fetchall() == [("seen_cycle",)]
+
+
+def test_rows_are_found_by_digits_too_and_no_ids_find_none(database: Database) -> None:
+    with database.atomic():
+        bulk.insert_new(SyncState, [{"key": str(number), "value": "x"} for number in range(5)])
+    assert sorted(bulk.find(SyncState.key, [1, 3, 9], [SyncState.key])) == [("1",), ("3",)]
+    assert bulk.find(SyncState.key, [], [SyncState.key]) == []
