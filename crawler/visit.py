@@ -60,6 +60,22 @@ def due_shops(visit: Visit, context: Context) -> list[int]:
     return under_way + [shop_id for shop_id in waiting if shop_id != visit.shop_id][: 1 + reach]
 
 
+def first_visits(listing_ids: Collection[int], context: Context) -> list[int]:
+    """Return shops that will surely be among the first to be visited once these listings, the last due, are read.
+
+    None of them has such a listing: read after the visit, its shop's figures would count reviews that the visit had
+    not seen yet. None at all where old figures are read before the first visit.
+    """
+    rows = index.find(listing_ids)
+    coming = {row.shop_id for row in rows.values()}
+    if None in coming or len(rows) < len(listing_ids) or listings_of_old_figures(context):
+        return []
+    named = 1 + context.client.reach
+    waiting = shops.moved(context.cycle.number, named)
+    first = sorted({*waiting, *(shop_id for shop_id in coming if shop_id is not None)})[:named]
+    return [shop_id for shop_id in first if shop_id in waiting and shop_id not in coming]
+
+
 def _revisit_before(context: Context) -> str:
     """Return the moment before which a visit is too old: never where the next cycle should have begun already."""
     return "" if context.due().overdue else revisit_before(context.clock.now())

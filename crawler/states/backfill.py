@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from crawler import changes
-from crawler.api.client import PAGE_ROWS, Gone, listings_job, shop_job
+from crawler.api.client import PAGE_ROWS, Gone, listings_job, reviews_job, shop_job
+from crawler.api.lookahead import Job
 from crawler.batch import BatchRead, detailed_shop, give_up, read_batch
 from crawler.context import Context
 from crawler.freshness import GONE_SHOP_IDLE
 from crawler.outcome import Outcome, Position
 from crawler.store import index, shops
+from crawler.visit import first_visits, since_last_visit
 from runtime.errors import ItemTrouble, ServerTrouble
 
 
@@ -49,15 +52,25 @@ def _next(context: Context, cursor: Mapping[str, Any]) -> tuple[str, list[int]]:
     ids = seen or index.due_unseen(due, ahead, _place(cursor))
     if ids:
         if _batch_size(cursor) == PAGE_ROWS:
-            chunks = [ids[start : start + PAGE_ROWS] for start in range(0, len(ids), PAGE_ROWS)]
-            context.client.offer(lambda: map(listings_job, chunks))
+            context.client.offer(partial(_ahead, ids, context))
         return "listing", ids
     ids = index.missing_images(1)
     if ids:
         return "images", ids
     ids = shops.due_details(due, 1 + context.client.reach)
-    context.client.offer(lambda: map(shop_job, ids))
+    if ids:
+        context.client.offer(lambda: map(shop_job, ids))
     return "shop", ids
+
+
+def _ahead(listing_ids: list[int], context: Context) -> Iterator[Job]:
+    """Name the batches to come and, where these are the last calls of this state, the first visits of REVIEWS."""
+    yield from (listings_job(listing_ids[at : at + PAGE_ROWS]) for at in range(0, len(listing_ids), PAGE_ROWS))
+    due = context.due()
+    if index.are_all_due(due, listing_ids) and not index.missing_images(1) and not shops.due_details(due, 1):
+        shop_ids = first_visits(listing_ids, context)
+        since = since_last_visit(shop_ids)
+        yield from (reviews_job(shop_id, 0, since[shop_id], None) for shop_id in shop_ids)
 
 
 def _fetch_images(context: Context, listing_id: int) -> BatchRead:
