@@ -13,7 +13,7 @@ from crawler.api.transport import Request, Transport
 from runtime.stop import Stop
 
 WORKERS = 20  # five calls a second, each of which takes up to four
-MOST_AHEAD = 3 * WORKERS  # answers that wait to be asked for among them
+MOST_AHEAD = 5 * WORKERS  # answers that wait to be asked for among them, such as the first pages of shops to come
 SPACING_SECONDS = 0.2
 WORK_SECONDS = 0.1  # what a step may take beside its call, so that the next one does not come late
 LOOK_SECONDS = 0.1  # between two looks at what has come while an answer is waited for
