@@ -74,7 +74,6 @@ REASONS = {
     "second looks": SEARCH,
     "doubtful pages": SEARCH,
     "dead batches": BATCH,
-    "figures read again": BATCH,
     "shops visited for nothing": REVIEWS,
 }
 """Which endpoint's calls each reason explains; what is in no way special is a partial page, batch or visit."""
@@ -86,7 +85,8 @@ class Bench(Rig):
     def __init__(self, home: Path, listings: int, moves: float, quota: int, seed: int) -> None:
         clock = VirtualClock()
         a_week = max(1, round(listings * moves))
-        self._every = WEEK / a_week if moves else float("inf")
+        # In whole seconds, as the sandbox dates what moves: its reviews are as old as the clock says.
+        self._every = float(max(1, round(WEEK / a_week))) if moves else float("inf")
         self._next = START + self._every
         market = SandboxSettings(
             seed=seed,
@@ -159,8 +159,6 @@ class Bench(Rig):
             bill.extra["second looks"] += 1
         elif outcome.said.startswith("doubtful"):
             bill.extra["doubtful pages"] += 1
-        elif outcome.said == "figures":
-            bill.extra["figures read again"] += len(calls)
         self._looked_back = bool(outcome.cursor.get("looking_back") or outcome.cursor.get("passes"))
         for change in outcome.changes:
             self._note_change(bill, change)

@@ -33,7 +33,7 @@ MOMENTS = {
     "listings_dynamic": ("snapshot_timestamp",),
     "image_status": (),
     "indexed_listings": ("first_seen_at", "last_seen_at", "detail_due_at"),
-    "indexed_shops": ("detail_due_at",),
+    "indexed_shops": ("detail_due_at", "told_at"),
     "intervals": ("started_at", "finished_at"),
 }
 """The tables that a crawl fills up to VERIFY, and the columns in each that tell when; of those only NULLs count."""

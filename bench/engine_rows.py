@@ -53,7 +53,7 @@ SEEN = """INSERT INTO indexed_listings (listing_id, shop_id, when_made, wanted, 
         WHEN idle_count THEN min(detail_due_at, excluded.detail_due_at) ELSE detail_due_at END"""
 SEEN_AGAIN = """SELECT count(*) FROM indexed_listings
     WHERE listing_id IN ({holes}) AND last_interval_id = ? AND last_seen_cycle = ?"""
-SHOP_SEEN = "UPDATE indexed_shops SET seen_cycle = ? WHERE shop_id = ? AND seen_cycle < ?"
+SHOP_SEEN = "UPDATE indexed_shops SET seen_cycle = ?, seen_listing_id = ? WHERE shop_id = ? AND seen_cycle < ?"
 # Scrapy's answers come in any order, so a page may come after the end of its interval.
 PAGE = """UPDATE intervals SET status = CASE WHEN finished_at IS NULL THEN 'walking' ELSE status END,
     reported_count = ?1, count_at_start = coalesce(count_at_start, ?1), count_at_end = ?1, pages = pages + 1,
@@ -70,10 +70,10 @@ SHOP = """INSERT INTO shops (shop_id, snapshot_timestamp, create_date, url, is_s
     shipping_from_country_iso = excluded.shipping_from_country_iso,
     shop_location_country_iso = excluded.shop_location_country_iso WHERE shops.snapshot_timestamp IS NULL"""
 SHOP_DYNAMIC = "INSERT INTO shops_dynamic VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-SHOP_READ = """INSERT INTO indexed_shops (shop_id, seen_cycle, detail_due_at, detail_cycle, known, review_due)
-    VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (shop_id) DO UPDATE SET seen_cycle = excluded.seen_cycle,
+SHOP_READ = """INSERT INTO indexed_shops (shop_id, seen_cycle, detail_due_at, detail_cycle, known, review_due, told_at)
+    VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT (shop_id) DO UPDATE SET seen_cycle = excluded.seen_cycle,
     detail_due_at = excluded.detail_due_at, detail_cycle = excluded.detail_cycle, known = 1, gone = 0,
-    review_due = max(review_due, excluded.review_due)"""
+    review_due = max(review_due, excluded.review_due), told_at = excluded.told_at"""
 STATIC_COLUMNS = [
     "listing_id",
     "snapshot_timestamp",
@@ -322,7 +322,10 @@ class Store:
         ids = [row[0] for row in rows]
         again = run(SEEN_AGAIN.format(holes=",".join("?" * len(ids))), [*ids, step.interval_id, CYCLE]).fetchone()[0]
         many(SEEN, rows)
-        many(SHOP_SEEN, [(CYCLE, shop_id, CYCLE) for shop_id in {row[1] for row in rows}])
+        many(
+            SHOP_SEEN,
+            [(CYCLE, listing_id, shop_id, CYCLE) for shop_id, listing_id in {row[1]: row[0] for row in rows}.items()],
+        )
         run(PAGE, (count, len(rows) - again, again, step.first_of_pass, iso(time.time()), step.interval_id))
 
     def write_batch(self, listings: Sequence[Detailed]) -> None:
@@ -345,7 +348,7 @@ class Store:
         shops = [shop.get for shop in came.values() if shop]
         many(SHOP, [_shop_row(told, at) for told in shops])
         many(SHOP_DYNAMIC, [_shop_figures(told, at) for told in shops])
-        many(SHOP_READ, [(told("shop_id"), CYCLE, due, CYCLE, _has_reviews(told)) for told in shops])
+        many(SHOP_READ, [(told("shop_id"), CYCLE, due, CYCLE, _has_reviews(told), int(now)) for told in shops])
 
     def _note(self, step: Step, now: float) -> None:
         """Write the step's plan and position, the day's quota and the call itself."""

@@ -15,6 +15,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl, unquote
 BASE = "/v3/application"
 BATCH = f"{BASE}/listings/batch?"
 LIMITS = b"x-limit-per-day: 100000000\r\nx-remaining-today: 99999999\r\n"
+DATE = b"date: %b\r\n" % formatdate(usegmt=True).encode()
 
 
 def batch_body(rows: Sequence[bytes]) -> bytes:
@@ -33,7 +35,7 @@ def response(status: bytes, body: bytes) -> bytes:
     """Return a whole HTTP answer."""
     head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n" % (
         status,
-        LIMITS,
+        LIMITS + DATE,
         len(body),
     )
     return head + body

@@ -5,7 +5,7 @@ One call is one step: a 404 that names dead ids is written down, and the rest is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crawler import changes
@@ -34,12 +34,12 @@ class BatchRead:
 
 
 def read_batch(
-    context: Context, listing_ids: Sequence[int], wanted_anyway: bool = False, for_figures: bool = False
+    context: Context, listing_ids: Sequence[int], wanted_anyway: bool = False, for_shops: bool = False
 ) -> BatchRead:
     """Make the call for these listings (at most 100) and say what to write down.
 
-    What was not wanted by its age is kept where it is `wanted_anyway`; shops that are fresh get a row all the same
-    where the call is `for_figures`.
+    What was not wanted by its age is kept where it is `wanted_anyway`; shops of what is not wanted are kept where the
+    call is `for_shops`.
     """
     try:
         batch = context.client.fetch_listings(listing_ids)
@@ -54,10 +54,11 @@ def read_batch(
     batch = ListingBatch(
         tuple(record for record in batch.listings if record.listing_id in listing_ids),
         {listing_id: why for listing_id, why in batch.unreadable.items() if listing_id in listing_ids},
+        batch.server_time,
     )
     if not batch.listings and not batch.unreadable:
         return _left_out(context, listing_ids, wanted_anyway)
-    return _details(context, batch, wanted_anyway, for_figures)
+    return _details(context, batch, wanted_anyway, for_shops)
 
 
 def _left_out(context: Context, listing_ids: Sequence[int], wanted_anyway: bool) -> BatchRead:
@@ -97,7 +98,7 @@ def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
     return BatchRead((gone,), PAGE_ROWS, {"removed": len(listings)})
 
 
-def _details(context: Context, batch: ListingBatch, wanted_anyway: bool, for_figures: bool = False) -> BatchRead:
+def _details(context: Context, batch: ListingBatch, wanted_anyway: bool, for_shops: bool = False) -> BatchRead:
     once = {record.listing_id: record for record in batch.listings}
     rows = index.find(once)
     listings, failures = [], dict(batch.unreadable)
@@ -110,7 +111,8 @@ def _details(context: Context, batch: ListingBatch, wanted_anyway: bool, for_fig
         listings.append(_detailed(context, record, record.shop_id, row, wanted_anyway))
     at, cycle = context.now(), context.cycle.number
     failed = [changes.ItemFailed("listing", listing_id, why, cycle, at) for listing_id, why in failures.items()]
-    seen = changes.DetailsSeen(cycle, tuple(listings), _unfresh_shops(context, listings, for_figures), at)
+    came = [listing.record.shop for listing in listings if listing.wanted or for_shops]
+    seen = changes.DetailsSeen(cycle, tuple(listings), _unfresh_shops(context, came, batch.server_time), at)
     new = sum(1 for listing in listings if listing.wanted and not _is_known(rows.get(listing.record.listing_id)))
     counts = {"new": new, "updated": len(listings) - new, "failed": len(failed)}
     return BatchRead((seen, *failed), PAGE_ROWS, counts)
@@ -147,14 +149,10 @@ def _detailed(
 
 
 def _unfresh_shops(
-    context: Context, listings: Sequence[changes.DetailedListing], all_of_them: bool
+    context: Context, records: Iterable[ShopRecord | None], server_time: int | None
 ) -> tuple[changes.DetailedShop, ...]:
-    """Return each shop that came along once; those left out that are fresh already, unless `all_of_them` are wanted."""
-    came = {
-        listing.record.shop.shop_id: listing.record.shop
-        for listing in listings
-        if listing.wanted and listing.record.shop is not None
-    }
+    """Return each shop that came along once, those left out that are fresh already."""
+    came = {record.shop_id: record for record in records if record is not None}
     known, due = shops.find(came), context.due()
     unfresh = []
     for shop_id, record in came.items():
@@ -166,12 +164,14 @@ def _unfresh_shops(
             and (row.detail_cycle >= due.cycle or row.detail_due_at >= due.horizon)
             and row.detail_due_at <= due.latest
         )
-        if all_of_them or not is_fresh:
-            unfresh.append(detailed_shop(context, record, row))
+        if not is_fresh:
+            unfresh.append(detailed_shop(context, record, row, server_time))
     return tuple(unfresh)
 
 
-def detailed_shop(context: Context, record: ShopRecord, row: ShopRow | None) -> changes.DetailedShop:
+def detailed_shop(
+    context: Context, record: ShopRecord, row: ShopRow | None, server_time: int | None = None
+) -> changes.DetailedShop:
     """Return a shop that an answer brought, with when it is due again and whether its reviews are worth a call.
 
     `row` is what was known about asking for it.
@@ -181,7 +181,7 @@ def detailed_shop(context: Context, record: ShopRecord, row: ShopRow | None) -> 
     now = context.clock.now()
     young = is_young(record.create_date, now)
     review_due = review_visit_due(figures, shops.visited_figures(row), met_before, young, _days_since_visit(row, now))
-    return changes.DetailedShop(record, context.freshness.next_due(now, 0), review_due)
+    return changes.DetailedShop(record, context.freshness.next_due(now, 0), review_due, server_time)
 
 
 def _days_since_visit(row: ShopRow | None, now: float) -> float:

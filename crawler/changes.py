@@ -92,11 +92,15 @@ class DetailedListing:
 
 @dataclass(frozen=True, slots=True)
 class DetailedShop:
-    """A shop that an answer brought and that is not fresh, with what follows for the index."""
+    """A shop that an answer brought and that is not fresh, with what follows for the index.
+
+    `told_at` is when the server told it, by its own clock (Unix seconds), None where it does not say.
+    """
 
     record: ShopRecord
     detail_due_at: str
     review_due: bool
+    told_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

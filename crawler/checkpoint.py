@@ -58,7 +58,7 @@ CURSORS: Mapping[str, Mapping[str, Form]] = {
     },
     "REVIEWS": {
         **dict.fromkeys(("shop_id", "until", "newest", "count", "retry_after"), optional(is_whole)),
-        **dict.fromkeys(("offset", "empty_answers", "visits_left"), is_whole),
+        **dict.fromkeys(("offset", "empty_answers"), is_whole),
     },
     "SLEEP": {"until": is_moment, "reason": lambda value: value in ("cycle", "quota")},
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from runtime.clock import DAY_SECONDS, iso
 
@@ -11,6 +12,7 @@ REVIEW_REVISIT_DAYS = 100.0
 MOST_DOUBLINGS = 6
 CLOCK_SPARE_SECONDS = 3600.0  # computers set their clocks right by seconds now and then
 TELLING_SALES = 8
+HALF_A_STAR = 0.5
 YOUNG_DAYS = 360.0  # a year, with room for clocks that differ
 GONE_SHOP_IDLE = 2  # a shop that is gone is asked for again after four times the age limit
 
@@ -80,11 +82,37 @@ def review_visit_due(
     """
     count, sold = now_figures.review_count, now_figures.sold_count
     if visited is not None:
-        moved = (count, now_figures.review_average) != (visited.review_count, visited.review_average)
+        moved = count != visited.review_count or _average_moved(now_figures, visited)
         return moved or (visited_days >= REVIEW_DOUBT_DAYS and (sold is None or sold != visited.sold_count))
     if not (met_before or is_young):
         return bool(count) or sold != 0
     return count > 0 if count is not None else sold is None or sold >= TELLING_SALES
+
+
+def _average_moved(now: ShopFigures, before: ShopFigures) -> bool:
+    """Return whether the average of as many reviews is another one: one that differs moves their sum by a whole star.
+
+    What is below half of one is the rounding of those who tell it and of `counted_in`.
+    """
+    if now.review_average is None or before.review_average is None:
+        return now.review_average is not before.review_average
+    return abs(now.review_average - before.review_average) * (now.review_count or 1) >= HALF_A_STAR
+
+
+def counted_in(figures: ShopFigures, ratings: Sequence[int | None]) -> ShopFigures:
+    """Return the figures as they are once these reviews have come; the average is unknown where one has no rating.
+
+    A number that is not told counts as none: where it was another one, the next figures have moved.
+    """
+    if not ratings:
+        return figures
+    count, average = figures.review_count or 0, figures.review_average
+    told = [rating for rating in ratings if rating is not None]
+    if len(told) < len(ratings) or (count and average is None):
+        average = None
+    else:
+        average = (count * (average or 0.0) + sum(told)) / (count + len(told))
+    return replace(figures, review_count=count + len(ratings), review_average=average)
 
 
 def is_young(created: int | None, now: float) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from crawler.api.client import FIRST_REVIEW, PAGE_ROWS
+from crawler.api.client import FIRST_REVIEW
+from crawler.api.records import ReviewRecord
 from crawler.context import Context
-from crawler.freshness import revisit_before
+from crawler.freshness import ShopFigures, counted_in, revisit_before
 from crawler.outcome import Position
-from crawler.store import index, shops
-from runtime.clock import iso
+from crawler.store import index, reviews, shops
+from runtime.clock import DAY_SECONDS
 from runtime.errors import UserMistake
 
-FIGURES_HOURS = 12.0  # on a moving market a day's figures cost 2 to 3 visits for nothing in a hundred, a batch one call
+COUNTED_DAYS = 400.0  # the year that a shop's figures cover, with room for how it is reckoned
 OVERLAP_SECONDS = 1  # whether min_created is inclusive is not known
 
 
@@ -25,8 +26,7 @@ class Visit:
     `shop_id` is the shop under way, None between two; `offset` the next page's; `newest` the time of the newest
     review seen so far; `count` what the page before reported; `empty_answers` how often this page came back
     empty where reviews were expected, or with rows that are none. `retry_after` is None until every due shop was
-    tried, then the last shop that got its second chance. `visits_left` is how many visits the last look at the
-    shops' figures is good for.
+    tried, then the last shop that got its second chance.
     """
 
     shop_id: int | None = None
@@ -36,14 +36,11 @@ class Visit:
     count: int | None = None
     empty_answers: int = 0
     retry_after: int | None = None
-    visits_left: int = 0
 
 
 def between(visit: Visit) -> Visit:
     """Return the cursor between this shop and the next."""
-    return Visit(
-        retry_after=None if visit.retry_after is None else visit.shop_id, visits_left=max(0, visit.visits_left - 1)
-    )
+    return Visit(retry_after=None if visit.retry_after is None else visit.shop_id)
 
 
 def due_shops(visit: Visit, context: Context) -> list[int]:
@@ -64,11 +61,11 @@ def first_visits(listing_ids: Collection[int], context: Context) -> list[int]:
     """Return shops that will surely be among the first to be visited once these listings, the last due, are read.
 
     None of them has such a listing: read after the visit, its shop's figures would count reviews that the visit had
-    not seen yet. None at all where old figures are read before the first visit.
+    not seen yet.
     """
     rows = index.find(listing_ids)
     coming = {row.shop_id for row in rows.values()}
-    if None in coming or len(rows) < len(listing_ids) or listings_of_old_figures(context):
+    if None in coming or len(rows) < len(listing_ids):
         return []
     named = 1 + context.client.reach
     waiting = shops.moved(context.cycle.number, named)
@@ -81,12 +78,29 @@ def _revisit_before(context: Context) -> str:
     return "" if context.due().overdue else revisit_before(context.clock.now())
 
 
-def listings_of_old_figures(context: Context) -> list[int]:
-    """Return a listing each of the next shops to be visited whose figures are old: one batch brings them anew."""
-    now, cycle = context.clock.now(), context.cycle.number
-    waiting = shops.due_reviews(cycle, _revisit_before(context), PAGE_ROWS)
-    old = shops.with_figures_before(waiting, iso(now - FIGURES_HOURS * 3600.0))
-    return index.shown_listings(old, cycle)
+def figures_at_visit(shop_id: int, read: Iterable[ReviewRecord], context: Context) -> ShopFigures:
+    """Return the shop's figures as they are at the end of a visit that has just read these reviews, not stored yet.
+
+    Reviews that came since the figures were told are in the data set now: left out here, they would move the next
+    cycle's figures and bring another visit, for nothing. The server's clock dates both. Where it does not, a review
+    would be counted twice and hide the next one: all that came since the last visit, or in the year before the first,
+    must have room for them.
+    """
+    figures, row = shops.latest_figures(shop_id), shops.find_one(shop_id)
+    if row is None or row.told_at is None:
+        return figures
+    latest = int(context.clock.now() + DAY_SECONDS)  # behind it lie times that cannot be
+    new = [
+        (review.create_timestamp, review.rating)
+        for review in reviews.not_stored(read)
+        if review.create_timestamp is not None and review.create_timestamp <= latest
+    ]
+    since = reviews.ratings(shop_id, row.told_at, latest) + [rating for at, rating in new if at > row.told_at]
+    visited = shops.visited_figures(row) or ShopFigures(0, None, None)
+    after = row.watermark or 0 if row.visited_at else row.told_at - int(COUNTED_DAYS * DAY_SECONDS)
+    come = reviews.count(shop_id, after, latest) + sum(at > after for at, _ in new)
+    room = (visited.review_count or 0) + come - (figures.review_count or 0)
+    return counted_in(figures, since) if len(since) <= room else figures
 
 
 def expects_reviews(visit: Visit) -> bool:
@@ -107,7 +121,7 @@ def since_last_visit(shop_ids: Collection[int]) -> dict[int, int]:
 def load_visit(position: Position) -> Visit:
     """Return the visit that the position holds; UserMistake where it holds none."""
     cursor: dict[str, Any] = {name: position.cursor.get(name) for name in Visit.__slots__}
-    for name in ("offset", "empty_answers", "visits_left"):
+    for name in ("offset", "empty_answers"):
         cursor[name] = cursor[name] or 0
     if not all(value is None or (isinstance(value, int) and value >= 0) for value in cursor.values()):
         raise UserMistake(

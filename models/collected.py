@@ -123,7 +123,7 @@ class Review(Model):
 
     transaction_id = BigIntegerField(primary_key=True)
     snapshot_timestamp = TextField()
-    shop = ForeignKeyField(Shop, column_name="shop_id")
+    shop = ForeignKeyField(Shop, column_name="shop_id", index=False)
     listing_id = BigIntegerField(null=True, index=True)
     buyer_user_id = BigIntegerField(null=True)
     rating = BigIntegerField(null=True)
@@ -133,6 +133,7 @@ class Review(Model):
 
     class Meta:
         table_name = "reviews"
+        indexes = ((("shop", "create_timestamp"), False),)
 
 
 class ImageStatus(Model):

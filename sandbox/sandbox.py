@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from email.utils import formatdate
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
@@ -82,7 +83,7 @@ class Sandbox:
     def _answer(self, method: str, asked: Route, headers: Mapping[str, str], body: bytes) -> tuple[Answer, str | None]:
         refused = self._refuse_key(headers.get("x-api-key", "")) or self._refuse_pace()
         if refused is not None:
-            return replace(refused, headers={**self.limits.headers(), **refused.headers}), None
+            return replace(refused, headers={**self._headers(), **refused.headers}), None
         # A refused call sees nothing of the market, so only those that pass bring the index forward.
         self.market.index.catch_up(len(self.calls) + 1)
         if asked.endpoint in ENDPOINTS:
@@ -93,7 +94,7 @@ class Sandbox:
             answer = self._api.answer(asked)
         answer = replace(
             answer,
-            headers={**self.limits.headers(), **answer.headers},
+            headers={**self._headers(), **answer.headers},
             delay_seconds=self.settings.latency_seconds,
         )
         armed = self.faults.pick(asked.endpoint, asked.params)
@@ -111,6 +112,10 @@ class Sandbox:
         text, wait = REFUSALS[limit]
         answer = answer_error(429, text)
         return replace(answer, headers={**answer.headers, "retry-after": wait})
+
+    def _headers(self) -> dict[str, str]:
+        """Return what every answer carries: the limits, and the moment by the sandbox's own clock."""
+        return {**self.limits.headers(), "date": formatdate(self.clock.now(), usegmt=True)}
 
     def picture(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Answer one request to the CDN; `path` is the address without the host, from its first slash.

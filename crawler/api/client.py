@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from crawler.api import records
 from crawler.api.lookahead import Job, Lookahead
 from crawler.api.refusals import parse_missing_ids
-from crawler.api.transport import Request, Transport
+from crawler.api.transport import Answered, Request, Transport
 from runtime.errors import ItemTrouble, ServerTrouble
 
 PAGE_ROWS = 100
@@ -79,12 +79,13 @@ class Client:
     def fetch_listings(self, listing_ids: Sequence[int]) -> records.ListingBatch:
         """Return up to 100 listings with images and shops; MissingListings where some are gone."""
         try:
-            return self._get(listings_job(listing_ids))
+            answer: Answered[records.ListingBatch] = self._lookahead.get(*listings_job(listing_ids))
         except ItemTrouble as trouble:
             if trouble.status == 404:
                 ids = tuple(set(parse_missing_ids(str(trouble))) & set(listing_ids))
                 raise MissingListings(str(trouble), ids) from trouble
             raise
+        return replace(answer.told, server_time=answer.server_time)
 
     def fetch_listing(self, listing_id: int) -> records.ListingRecord:
         """Return one listing with images and shop; Gone where the API does not know it."""
@@ -125,21 +126,21 @@ class Client:
 
     def peek_reviews(self, shop_id: int, since: int) -> records.ReviewPage | None:
         """Return the first page of a shop's reviews where it was called ahead and is there."""
-        page: records.ReviewPage | None = self._lookahead.peek(reviews_job(shop_id, 0, since, None)[0])
-        return page
+        answer: Answered[records.ReviewPage] | None = self._lookahead.peek(reviews_job(shop_id, 0, since, None)[0])
+        return None if answer is None else answer.told
 
     def peek_search(self, search: Search) -> records.SearchPage | None:
         """Return a page of a search where it was called ahead and is there."""
-        page: records.SearchPage | None = self._lookahead.peek(search_job(search)[0])
-        return page
+        answer: Answered[records.SearchPage] | None = self._lookahead.peek(search_job(search)[0])
+        return None if answer is None else answer.told
 
     def forget(self) -> None:
         """Drop what was called ahead."""
         self._lookahead.forget()
 
     def _get(self, job: tuple[Request, Callable[[Any], Parsed]]) -> Parsed:
-        answer: Parsed = self._lookahead.get(*job)
-        return answer
+        answer: Answered[Parsed] = self._lookahead.get(*job)
+        return answer.told
 
     def _get_one(self, job: tuple[Request, Callable[[Any], Parsed]]) -> Parsed:
         try:

@@ -143,10 +143,14 @@ class ListingRecord:
 
 @dataclass(frozen=True, slots=True)
 class ListingBatch:
-    """The readable listings of a batch, and why each of the others could not be read, by id."""
+    """The readable listings of a batch, and why each of the others could not be read, by id.
+
+    `server_time` is when the server told them, by its own clock (Unix seconds), None where it does not say.
+    """
 
     listings: tuple[ListingRecord, ...]
     unreadable: Mapping[int, str]
+    server_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

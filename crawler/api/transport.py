@@ -6,7 +6,8 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from email.utils import parsedate_to_datetime
+from typing import Any, Generic, TypeVar
 
 import backoff
 import orjson
@@ -41,6 +42,14 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[Parsed]):
+    """What an answer told, and when it was made (Unix seconds) by the server's clock, None where it does not say."""
+
+    told: Parsed
+    server_time: int | None
+
+
 PING = Request("ping", "/openapi-ping")
 
 
@@ -70,7 +79,7 @@ class Transport:
         self._stop = stop
         self.latency_seconds = 0.0
 
-    def send(self, request: Request, parse: Callable[[Any], Parsed]) -> Parsed:
+    def send(self, request: Request, parse: Callable[[Any], Parsed]) -> Answered[Parsed]:
         """Return the parsed answer.
 
         Raises ServerTrouble after about a minute of failures that could heal, ItemTrouble for what no retry
@@ -83,7 +92,8 @@ class Transport:
         while True:
             attempts, doubted = attempts + 1, False
             try:
-                return parse(self._attempt(request))
+                answer = self._attempt(request)
+                return Answered(parse(_json(answer)), _moment(answer))
             except Unreadable as reason:
                 unreadable += 1
                 # JSON without sense may be a passing fault of the server, so it gets a few tries, but not a minute.
@@ -106,18 +116,20 @@ class Transport:
     def is_alive(self) -> bool:
         """Return whether the server answers a ping: if so, the trouble is with one thing."""
         try:
-            self._attempt(PING)
+            _json(self._attempt(PING))
         except (CanHeal, Unreadable):
             return False
         except ItemTrouble:
             return True  # a server without a ping that says so in JSON is alive
         return True
 
-    def _attempt(self, request: Request) -> Any:
-        """Return the JSON of one call, whatever it takes to be allowed to make it."""
+    def _attempt(self, request: Request) -> WireAnswer:
+        """Return a good answer to one call, whatever it takes to be allowed to make it."""
         answer = self._call(request)
         self._hear(answer)
-        return self._judge(request, answer)
+        if answer.status != 200:
+            raise self._judge(request, answer)
+        return answer
 
     def _call(self, request: Request) -> WireAnswer:
         """Return one call's answer, sent as soon as the limits allow."""
@@ -144,17 +156,15 @@ class Transport:
             quota = self._ledger.quota
             log.warning("The key's daily limit was cut from %s to %s calls.", quota.cut_from, quota.limit)
 
-    def _judge(self, request: Request, answer: WireAnswer) -> Any:
-        if answer.status == 200:
-            return _json(answer)
+    def _judge(self, request: Request, answer: WireAnswer) -> Exception:
         error = _error_text(answer)
         if answer.status == 429:
-            raise self._too_many(answer, error)
+            return self._too_many(answer, error)
         if answer.status in (401, 403):
-            raise self._refused(request, answer, error)
+            return self._refused(request, answer, error)
         if answer.status >= 500 or answer.status in TRANSIENT:
-            raise CanHeal(f"HTTP {answer.status}: {error}")
-        raise ItemTrouble(f"{request.endpoint}: HTTP {answer.status}: {error}", status=answer.status)
+            return CanHeal(f"HTTP {answer.status}: {error}")
+        return ItemTrouble(f"{request.endpoint}: HTTP {answer.status}: {error}", status=answer.status)
 
     def _too_many(self, answer: WireAnswer, error: str) -> Exception:
         """Return what a 429 means: of the day (stop calling) or of the second (hold all workers)."""
@@ -213,6 +223,13 @@ def _error_text(answer: WireAnswer) -> str:
         return parse_error(orjson.loads(answer.body))
     except orjson.JSONDecodeError:
         return parse_error(answer.body[:80].decode("utf-8", "replace"))
+
+
+def _moment(answer: WireAnswer) -> int | None:
+    try:
+        return int(parsedate_to_datetime(answer.headers["date"]).timestamp())
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _whole_number(headers: Mapping[str, str], name: str) -> int | None:

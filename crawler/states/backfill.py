@@ -24,6 +24,8 @@ def step(position: Position, context: Context) -> Outcome:
     kind, ids = _next(context, position.cursor)
     if not ids:
         return Outcome("filled", {"repairs": position.cursor.get("repairs", 0)})
+    if kind == "shops":
+        return _outcome(position, read_batch(context, ids[:size], for_shops=True))
     if kind == "listing":
         batch = read_batch(context, ids[:size])
         # What was asked for together with dead listings is alive, or it would have been named: it waits for its like.
@@ -38,13 +40,13 @@ def without(position: Position, context: Context, trouble: ServerTrouble, _attem
     kind, ids = _next(context, position.cursor)
     if not ids:
         return None
-    if kind == "listing":
+    if kind in ("listing", "shops"):
         return _outcome(position, give_up(context, ids[:size], str(trouble)))
     return _outcome(position, _failed(context, kind, ids[0], str(trouble)))
 
 
 def _next(context: Context, cursor: Mapping[str, Any]) -> tuple[str, list[int]]:
-    """Return what is next and its ids; calls that come after it are named ahead."""
+    """Return what is next and its ids, calls that come after it named ahead; for `shops` the ids are of listings."""
     due = context.due()
     ahead = PAGE_ROWS * (1 + context.client.reach)
     # The rest of a pool comes in the order in which its first batches are under way already.
@@ -57,9 +59,13 @@ def _next(context: Context, cursor: Mapping[str, Any]) -> tuple[str, list[int]]:
     ids = index.missing_images(1)
     if ids:
         return "images", ids
-    ids = shops.due_details(due, 1 + context.client.reach)
+    ids = shops.due_details(due, PAGE_ROWS)
+    # A batch of a listing each brings a hundred shops, the call for a shop one.
+    standing = index.standing_for(ids, due.cycle)
+    if len(standing) > 1:
+        return "shops", standing
     if ids:
-        context.client.offer(lambda: map(shop_job, ids))
+        context.client.offer(lambda: map(shop_job, ids[: 1 + context.client.reach]))
     return "shop", ids
 
 

@@ -10,7 +10,6 @@ from crawler import changes
 from crawler.api.client import FIRST_REVIEW, PAGE_ROWS, Gone, PastCap, PastEnd, reviews_job
 from crawler.api.lookahead import Job
 from crawler.api.records import ReviewPage
-from crawler.batch import BATCH_ENDPOINTS, read_batch
 from crawler.context import Context
 from crawler.freshness import GONE_SHOP_IDLE, ShopFigures
 from crawler.outcome import Outcome, Position
@@ -20,7 +19,7 @@ from crawler.visit import (
     between,
     due_shops,
     expects_reviews,
-    listings_of_old_figures,
+    figures_at_visit,
     load_visit,
     since_last_visit,
 )
@@ -33,13 +32,8 @@ EMPTY_TRIES = 2
 
 
 def step(position: Position, context: Context) -> Outcome:
-    """Read one page of one shop's reviews; now and then the figures of the shops that are next, where they are old."""
+    """Read one page of one shop's reviews."""
     visit = load_visit(position)
-    if visit.shop_id is None and visit.retry_after is None and not visit.visits_left:
-        visit = replace(visit, visits_left=PAGE_ROWS)
-        listing_ids = listings_of_old_figures(context)
-        if listing_ids:
-            return _read_figures(visit, listing_ids, context)
     due_ids = due_shops(visit, context)
     if not due_ids and visit.retry_after is None:
         return Outcome("advanced", asdict(Visit(retry_after=0)))
@@ -66,22 +60,9 @@ def step(position: Position, context: Context) -> Outcome:
     return _after_page(visit, page, context)
 
 
-def _read_figures(visit: Visit, listing_ids: list[int], context: Context) -> Outcome:
-    """Read the figures of shops that are next, so that a visit is held against what they are now.
-
-    Reviews that come between the two are read by the visit, and would bring another one for nothing.
-    """
-    batch = read_batch(context, listing_ids, for_figures=True)
-    if any(isinstance(change, changes.ListingsGone) for change in batch.changes):
-        visit = replace(visit, visits_left=0)  # who was named is not asked for again: the next call is for the others
-    return Outcome("advanced", asdict(visit), batch.changes, "figures", batch.counts)
-
-
 def without(position: Position, context: Context, trouble: ServerTrouble, _attempts: int) -> Outcome | None:
     """Go on without the shop that the server cannot answer for, though it is alive."""
     visit = load_visit(position)
-    if trouble.endpoint in BATCH_ENDPOINTS:
-        return Outcome("advanced", asdict(replace(visit, visits_left=PAGE_ROWS)))
     due_ids = due_shops(visit, context)
     return _failed(replace(visit, shop_id=due_ids[0]), context, str(trouble)) if due_ids else None
 
@@ -117,9 +98,10 @@ def _done(
     shop_id, cycle = visit.shop_id or 0, context.cycle.number
     row = shops.find_one(shop_id)
     watermark = max([visit.newest or 0, (row.watermark if row else None) or 0]) or None
-    done = changes.VisitDone(shop_id, cycle, watermark, figures or shops.latest_figures(shop_id), context.now())
-    read = sum(len(change.reviews) for change in before if isinstance(change, changes.ReviewsSeen))
-    return Outcome("advanced", asdict(between(visit)), (*before, done), "shop done", {"reviews": read})
+    read = [review for change in before if isinstance(change, changes.ReviewsSeen) for review in change.reviews]
+    figures = figures or figures_at_visit(shop_id, read, context)
+    done = changes.VisitDone(shop_id, cycle, watermark, figures, context.now())
+    return Outcome("advanced", asdict(between(visit)), (*before, done), "shop done", {"reviews": len(read)})
 
 
 def _failed(visit: Visit, context: Context, error: str) -> Outcome:

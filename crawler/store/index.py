@@ -6,13 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from peewee import fn
-
 from crawler.api.records import SearchRow
 from crawler.changes import DetailedListing, ListingsGone, PageSeen
 from crawler.eras import is_wanted
 from crawler.store import intervals
-from models import IndexedListing, IndexedShop, Listing
+from models import IndexedListing, IndexedShop
 from runtime import bulk
 
 SEEN_COLUMNS = (
@@ -86,10 +84,12 @@ def write_page(change: PageSeen) -> None:
     )
     if rows:
         _upsert([_seen_row(row, known.get(row.listing_id), change) for row in rows.values()], SEEN_COLUMNS)
-        shop_ids = {row.shop_id for row in rows.values() if row.shop_id is not None}
-        IndexedShop.update(seen_cycle=change.cycle).where(
-            bulk.within(IndexedShop.shop_id, shop_ids), IndexedShop.seen_cycle < change.cycle
-        ).execute()
+        shown = {row.shop_id: row.listing_id for row in rows.values() if row.shop_id is not None}
+        seen = [
+            {"shop_id": shop_id, "seen_cycle": change.cycle, "seen_listing_id": listing_id}
+            for shop_id, listing_id in shown.items()
+        ]
+        bulk.update(IndexedShop, seen, [IndexedShop.shop_id], f'"seen_cycle" < {change.cycle}')
     repeats += len(change.rows) - len(rows)
     distinct = len(change.rows) - repeats
     intervals.note_page(change.interval_id, change.count, distinct, repeats, change.at, change.first_of_pass)
@@ -182,22 +182,18 @@ def place_of(listing_id: int) -> Place | None:
     )
 
 
-def shown_listings(shop_ids: Sequence[int], cycle: int) -> list[int]:
-    """Return the first listing of each shop that a search has shown in this cycle, where it was active when last read.
+def standing_for(shop_ids: Iterable[int], cycle: int) -> list[int]:
+    """Return a listing each of these shops that a search showed in this cycle and that was not asked for since.
 
-    A shop whose first one is gone has none here: where all of its listings are, each would be asked for in vain.
+    A shop of which only unwanted listings are left has one here as well. One that was found gone stands for nobody.
     """
-    query = (
-        Listing.select(fn.MIN(Listing.listing_id))
-        .join(IndexedListing, on=(IndexedListing.listing_id == Listing.listing_id))
-        # No index of the cycle helps, and SQLite would take one: nearly all listings were shown in it.
-        .where(bulk.within(Listing.shop, shop_ids), IndexedListing.last_seen_cycle + 0 == cycle)
-    )
-    first = bulk.first_column(query.group_by(Listing.shop))
-    active = IndexedListing.select(IndexedListing.listing_id).where(
-        bulk.within(IndexedListing.listing_id, first), IndexedListing.idle_count + 0 == 0
-    )
-    return bulk.first_column(active)
+    fields = (IndexedShop.seen_listing_id,)
+    listing_ids = [row[0] for row in bulk.find(IndexedShop.shop_id, shop_ids, fields) if row[0] is not None]
+    return [
+        row.listing_id
+        for row in find(listing_ids).values()
+        if row.last_seen_cycle == cycle and row.detail_cycle < cycle and not row.idle_count
+    ]
 
 
 def due_count(due: Due) -> int:

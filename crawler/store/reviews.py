@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from crawler.api.records import ReviewRecord
 from crawler.changes import ReviewsSeen
 from models import Review
 from runtime import bulk
 
 NAMES = ("transaction_id", "listing_id", "buyer_user_id", "rating", "review", "language", "create_timestamp")
+
+
+def ratings(shop_id: int, after: int, until: int) -> list[int | None]:
+    """Return the ratings of the shop's reviews that were written after one moment, until the other."""
+    query = Review.select(Review.rating).where(*_written(shop_id, after, until))
+    return [row[0] for row in bulk.raw(query)]
+
+
+def count(shop_id: int, after: int, until: int) -> int:
+    """Return how many reviews of the shop were written after one moment, until the other."""
+    return int(Review.select().where(*_written(shop_id, after, until)).count())
+
+
+def not_stored(read: Iterable[ReviewRecord]) -> list[ReviewRecord]:
+    """Return those of the reviews that are not in the database yet, each once."""
+    once = {review.transaction_id: review for review in read}
+    stored = {row[0] for row in bulk.find(Review.transaction_id, once, [Review.transaction_id])}
+    return [review for transaction_id, review in once.items() if transaction_id not in stored]
 
 
 def write(change: ReviewsSeen) -> None:
@@ -20,3 +42,7 @@ def write(change: ReviewsSeen) -> None:
         for review in change.reviews
     ]
     bulk.insert_new(Review, rows)
+
+
+def _written(shop_id: int, after: int, until: int) -> tuple[Any, ...]:
+    return Review.shop == shop_id, Review.create_timestamp > after, Review.create_timestamp <= until

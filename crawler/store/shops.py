@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from peewee import fn
-
 from crawler.changes import DetailedShop, ShopGone, VisitDone
 from crawler.freshness import ShopFigures
 from crawler.store import failures
@@ -27,6 +25,7 @@ class ShopRow(NamedTuple):
     visited_review_count: int | None
     visited_review_average: float | None
     visited_sold_count: int | None
+    told_at: int | None
 
 
 FOUND_COLUMNS = tuple(getattr(IndexedShop, name) for name in ShopRow._fields)
@@ -62,7 +61,10 @@ def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
     dynamic = [{"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops]
     bulk.insert_new(ShopDynamic, dynamic)
     read = {"known": 1, "gone": 0, "detail_cycle": cycle}
-    rows = [{"shop_id": shop.record.shop_id, **read, "detail_due_at": shop.detail_due_at} for shop in shops]
+    rows = [
+        {"shop_id": shop.record.shop_id, **read, "detail_due_at": shop.detail_due_at, "told_at": shop.told_at}
+        for shop in shops
+    ]
     bulk.update(IndexedShop, rows, [IndexedShop.shop_id])
     # A visit that is due already stays due, whatever the figures say now.
     due = [{"shop_id": shop.record.shop_id, "review_due": 1} for shop in shops if shop.review_due]
@@ -114,15 +116,6 @@ def latest_figures(shop_id: int) -> ShopFigures:
     if row is None:
         return ShopFigures(None, None, None)
     return ShopFigures(row.review_count, row.review_average, row.transaction_sold_count)
-
-
-def with_figures_before(shop_ids: Sequence[int], moment: str) -> list[int]:
-    """Return those of the shops whose latest figures are of before the moment."""
-    latest = fn.MAX(ShopDynamic.snapshot_timestamp)
-    query = (
-        ShopDynamic.select(ShopDynamic.shop).where(bulk.within(ShopDynamic.shop, shop_ids)).group_by(ShopDynamic.shop)
-    )
-    return bulk.first_column(query.having(latest < moment))
 
 
 def due_details(due: Due, limit: int) -> list[int]:

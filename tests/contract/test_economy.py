@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -11,7 +13,7 @@ from sandbox import Sandbox, SandboxSettings
 from sandbox.world import ACTIVE, REMOVED
 from tests.rig import Rig, VirtualClock
 
-DAY = 86_400.0
+HOUR, DAY = 3_600.0, 86_400.0
 BATCH, REVIEWS = "getListingsByListingIds", "getReviewsByShop"
 
 
@@ -59,7 +61,7 @@ def test_a_sale_alone_brings_nobody_to_a_shop_s_reviews_and_a_review_does(tmp_pa
     rig.close()
 
 
-def a_day_before_the_visits(home: Path) -> Rig:
+def before_the_visits(home: Path) -> Rig:
     """Return a crawl that stands before REVIEWS, with figures that a day has made old."""
     clock = VirtualClock()
     market = SandboxSettings(listings=300, shops=12, reviews_per_shop=20.0, wanted_share=1.0)
@@ -69,50 +71,100 @@ def a_day_before_the_visits(home: Path) -> Rig:
     return rig
 
 
-def test_reviews_that_come_between_a_shop_s_figures_and_its_visit_bring_no_second_one(tmp_path: Path) -> None:
-    """Where the day's calls end before the visits, one batch reads the figures of those that are next again."""
-    rig = a_day_before_the_visits(tmp_path / "home")
-    for (shop_id,) in rig.rows("SELECT shop_id FROM indexed_shops WHERE review_due"):
+@pytest.mark.parametrize("clock_ahead", [0.0, 600.0, -600.0])
+def test_reviews_that_come_between_a_shop_s_figures_and_its_visit_bring_no_second_one(
+    tmp_path: Path, clock_ahead: float
+) -> None:
+    """The visit counts them in, by the server's clock, however wrong the computer's own is."""
+    rig = before_the_visits(tmp_path / "home")
+    due = [row[0] for row in rig.rows("SELECT shop_id FROM indexed_shops WHERE review_due")]
+    for shop_id in due:
         add_review(rig, shop_id)
-    calls = len(rig.sandbox.calls)
-    rig.run_cycle()
-    first, *others = [call.endpoint for call in rig.sandbox.calls_since(calls)]
-    assert (first, set(others)) == (BATCH, {REVIEWS})
+    rig.clock.jump(clock_ahead)
+    assert len(due) > 5 and set(visited(rig, 1)) == {str(shop_id) for shop_id in due}
     assert visited(rig, 2) == []
+    add_review(rig, due[0])
+    assert visited(rig, 3) == [str(due[0])]
     rig.close()
 
 
-def test_a_dead_listing_among_those_that_bring_figures_anew_costs_one_call_and_holds_nothing_up(tmp_path: Path) -> None:
-    rig = a_day_before_the_visits(tmp_path / "home")
-    world = rig.sandbox.market
-    dead = rig.rows("SELECT MIN(listing_id) FROM listings JOIN indexed_shops USING (shop_id) WHERE review_due")[0][0]
-    listing = next(row for row in world.numbered if row.listing_id == dead)
-    world.set_state(listing, REMOVED, int(rig.clock.now()))
-    world.changed(listing, len(rig.sandbox.calls))
-    calls = len(rig.sandbox.calls)
-    rig.run_cycle()
-    made = [(call.endpoint, call.status) for call in rig.sandbox.calls_since(calls)]
-    assert made[:3] == [(BATCH, 404), (BATCH, 200), (REVIEWS, 200)]
-    assert {endpoint for endpoint, _ in made[3:]} == {REVIEWS}
-    assert rig.rows("SELECT state FROM listings_dynamic WHERE listing_id = ? ORDER BY snapshot_timestamp", dead)[
-        -1
-    ] == ("removed",)
+def test_a_review_that_comes_once_its_shop_s_reviews_were_read_brings_the_next_visit(tmp_path: Path) -> None:
+    rig = before_the_visits(tmp_path / "home")
+    due = [row[0] for row in rig.rows("SELECT shop_id FROM indexed_shops WHERE review_due")]
+    add_review(rig, due[0])
+    visited(rig, 1)
+    add_review(rig, due[0])
+    assert visited(rig, 2) == [str(due[0])]
+    assert visited(rig, 3) == []
     rig.close()
 
 
-def test_a_shop_that_is_gone_with_all_its_listings_costs_two_calls_and_not_one_for_each_listing(tmp_path: Path) -> None:
-    rig = a_day_before_the_visits(tmp_path / "home")
-    world = rig.sandbox.market
-    gone = rig.rows("SELECT MIN(shop_id) FROM indexed_shops WHERE review_due")[0][0]
-    its = {row[0] for row in rig.rows("SELECT listing_id FROM listings WHERE shop_id = ?", gone)}
-    assert len(its) > 3
-    for listing in [row for row in world.numbered if row.listing_id in its]:
-        world.set_state(listing, REMOVED, int(rig.clock.now()))
-        world.changed(listing, len(rig.sandbox.calls))
-    calls = len(rig.sandbox.calls)
+def test_a_review_that_is_dated_ahead_is_counted_once_and_hides_no_other(tmp_path: Path) -> None:
+    """What the figures counted already, the visit must not count again because its date is later than theirs."""
+    clock = VirtualClock()
+    market = SandboxSettings(listings=300, shops=12, reviews_per_shop=20.0, wanted_share=1.0)
+    rig = Rig(tmp_path / "home", Sandbox(market, clock=clock.true), clock)
+    shop_id, *others = rig.sandbox.market.shops
+    add_review(rig, shop_id, ahead=6 * HOUR)
+    add_review(rig, others[0], ahead=6 * HOUR)
     rig.run_cycle()
-    made = [(call.endpoint, call.status) for call in rig.sandbox.calls_since(calls) if call.endpoint == BATCH]
-    assert made == [(BATCH, 404), (BATCH, 200)]
+    clock.advance(7 * HOUR)
+    add_review(rig, shop_id)
+    assert visited(rig, 2) == [str(shop_id)]
+    rig.close()
+
+
+def shops_without_wanted_listings(home: Path, shops: int) -> tuple[Rig, set[int]]:
+    """Return a crawl before its second cycle, in which so many shops have only listings left that are not wanted."""
+    clock = VirtualClock()
+    market = SandboxSettings(listings=900, shops=30, wanted_share=0.5, reviews_per_shop=1.0)
+    rig = Rig(home, Sandbox(market, clock=clock.true), clock)
+    rig.run_cycle()
+    world = rig.sandbox.market
+    wanted = {row[0] for row in rig.rows("SELECT listing_id FROM listings")}
+    others = Counter(row.shop_id for row in world.numbered if row.state == ACTIVE and row.listing_id not in wanted)
+    left = set(sorted(set(others) & {row[0] for row in rig.rows("SELECT shop_id FROM shops")})[:shops])
+    for listing in world.numbered:
+        if listing.listing_id in wanted and listing.shop_id in left:
+            world.set_state(listing, REMOVED, int(clock.now()))
+            world.changed(listing, len(rig.sandbox.calls))
+    return rig, left
+
+
+def test_the_figures_of_shops_whose_wanted_listings_are_gone_cost_one_call(tmp_path: Path) -> None:
+    rig, left = shops_without_wanted_listings(tmp_path / "home", 8)
+    calls = len(rig.sandbox.calls)
+    rig.run_cycle(2)
+    assert not any(call.endpoint == "getShop" for call in rig.sandbox.calls_since(calls))
+    told = rig.rows("SELECT shop_id, COUNT(*) FROM shops_dynamic GROUP BY 1")
+    assert len(left) == 8 and {shop_id: count for shop_id, count in told if shop_id in left} == dict.fromkeys(left, 2)
+    assert not rig.rows(
+        "SELECT l.listing_id FROM listings AS l JOIN indexed_listings AS i USING (listing_id) WHERE NOT i.wanted"
+    )
+    rig.close()
+
+
+def test_a_shop_whose_listing_has_gone_meanwhile_is_asked_for_by_itself(tmp_path: Path) -> None:
+    rig, left = shops_without_wanted_listings(tmp_path / "home", 8)
+    world = rig.sandbox.market
+    gone = min(left)
+
+    def take_away(path: str, params: Mapping[str, str]) -> None:
+        """Once its searches are over, nothing of the shop is left."""
+        if path != "/listings/batch":
+            return
+        for listing in world.numbered:
+            if listing.shop_id == gone and listing.state == ACTIVE:
+                world.set_state(listing, REMOVED, int(rig.clock.now()))
+                world.changed(listing, len(rig.sandbox.calls))
+
+    calls = len(rig.sandbox.calls)
+    rig.run_until("BACKFILL", cycle=2)
+    rig.wire.before = take_away
+    rig.run_cycle(2)
+    asked = [call.params["shop_id"] for call in rig.sandbox.calls_since(calls) if call.endpoint == "getShop"]
+    assert asked == [str(gone)]
+    assert rig.rows("SELECT COUNT(*) FROM shops_dynamic WHERE shop_id = ?", gone) == [(2,)]
     rig.close()
 
 
@@ -153,10 +205,12 @@ def test_a_cycle_that_fits_reads_known_listings_as_searches_show_them(tmp_path: 
     rig.close()
 
 
-def add_review(rig: Rig, shop_id: int) -> None:
+def add_review(rig: Rig, shop_id: int, ahead: float = 0.0) -> None:
     world = rig.sandbox.market
     shop = world.shops[shop_id]
-    world.add_review(shop, world.render.fresh_review(Random(1), shop, world.next_transaction_id, int(rig.clock.now())))
+    world.add_review(
+        shop, world.render.fresh_review(Random(1), shop, world.next_transaction_id, int(rig.clock.true.now() + ahead))
+    )
     world.next_transaction_id += 1
 
 

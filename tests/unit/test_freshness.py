@@ -13,6 +13,7 @@ from crawler.freshness import (
     Cycle,
     Freshness,
     ShopFigures,
+    counted_in,
     is_young,
     review_visit_due,
     revisit_before,
@@ -107,6 +108,32 @@ def test_a_shop_is_visited_where_its_reviews_moved_or_where_it_may_have_a_first_
     now: ShopFigures, visited: ShopFigures | None, met_before: bool, due: bool
 ) -> None:
     assert review_visit_due(now, visited, met_before) is due
+
+
+@pytest.mark.parametrize(
+    ("average", "due"), [(4.5, False), (4.504, False), (4.496, False), (4.51, True), (4.49, True), (None, True)]
+)
+def test_an_average_that_moved_by_less_than_a_star_of_all_reviews_is_rounding(average: float | None, due: bool) -> None:
+    now = ShopFigures(100, average, 100)
+    assert review_visit_due(now, ShopFigures(100, 4.5, 100), met_before=True) is due
+
+
+@pytest.mark.parametrize(
+    ("figures", "ratings", "expected"),
+    [
+        (FIGURES, [], FIGURES),
+        (FIGURES, [5, 3], ShopFigures(12, 53 / 12, 100)),
+        (FIGURES, [5, None], ShopFigures(12, None, 100)),
+        (ShopFigures(0, None, 3), [4], ShopFigures(1, 4.0, 3)),
+        (ShopFigures(None, None, 3), [4, 5], ShopFigures(2, 4.5, 3)),
+        (ShopFigures(7, None, 3), [4], ShopFigures(8, None, 3)),
+    ],
+)
+def test_reviews_that_came_since_the_figures_are_counted_in(
+    figures: ShopFigures, ratings: list[int | None], expected: ShopFigures
+) -> None:
+    assert counted_in(figures, ratings) == expected
+    assert not review_visit_due(expected, counted_in(figures, ratings), met_before=True)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Line:
         self.ahead = Lookahead(self.transport, self.stop)
 
     def get(self, name: int) -> Any:
-        return self.ahead.get(*job(name))
+        return self.ahead.get(*job(name)).told
 
 
 def job(name: int) -> Job:

@@ -66,7 +66,7 @@ class Line:
         self.transport = Transport(self.server, limiter, self.ledger, self.clock, self.stop)
 
     def send(self, parse: Callable[[Any], Any] = lambda payload: payload, request: Request = ASKED) -> Any:
-        return self.transport.send(request, parse)
+        return self.transport.send(request, parse).told
 
 
 HEALS: list[Said] = [
@@ -319,3 +319,20 @@ def test_no_error_of_the_family_is_lost_in_a_retry() -> None:
         line.send()
     assert isinstance(error.value, QuotaSpent)
     assert line.server.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("date", "moment"),
+    [
+        ("Tue, 24 Nov 2026 05:46:40 GMT", 1_795_499_200),
+        ("Tue, 24 Nov 2026 06:46:40 +0100", 1_795_499_200),
+        (None, None),
+        ("yesterday", None),
+        ("", None),
+        ("Tue, 99 Nov 2026 05:46:40 GMT", None),
+    ],
+)
+def test_an_answer_tells_when_it_was_made_by_the_server_s_clock(date: str | None, moment: int | None) -> None:
+    line = Line(WireAnswer(200, {} if date is None else {"date": date}, b"{}"))
+    answer = line.transport.send(ASKED, lambda payload: payload)
+    assert (answer.told, answer.server_time) == ({}, moment)
