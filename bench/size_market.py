@@ -206,7 +206,7 @@ INSERT INTO shops_dynamic SELECT shop_id, iso(:at + rowid % 172800), :at - shop_
 INDEXED_SHOPS = """
 INSERT INTO indexed_shops SELECT shop_id, :cycle, iso(:at + 604800 + shop_id % 172800), :cycle, 1, 0,
     :at - shop_id % 600000, iso(:at + shop_id % 172800), 300, 4.8, 2 * shop_id % 9000 + :cycle, shop_id % 33 = 0,
-    :cycle, :at + shop_id % 172800, NULL
+    :cycle, :at + shop_id % 172800, NULL, NULL
 FROM shops
 """
 REVIEWS_OF = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from crawler.context import Context
 from crawler.freshness import ShopFigures, counted_in, revisit_before
 from crawler.outcome import Position
 from crawler.store import index, reviews, shops
+from crawler.store.shops import ShopRow
 from runtime.clock import DAY_SECONDS
 from runtime.errors import UserMistake
 
@@ -82,25 +83,30 @@ def figures_at_visit(shop_id: int, read: Iterable[ReviewRecord], context: Contex
     """Return the shop's figures as they are at the end of a visit that has just read these reviews, not stored yet.
 
     Reviews that came since the figures were told are in the data set now: left out here, they would move the next
-    cycle's figures and bring another visit, for nothing. The server's clock dates both. Where it does not, a review
-    would be counted twice and hide the next one: all that came since the last visit, or in the year before the first,
-    must have room for them.
+    cycle's figures and bring another visit, for nothing. The server's clock dates both. Where it dates a review ahead,
+    this one would be counted twice and hide the next: what is new in the data set must have room for all of them.
     """
     figures, row = shops.latest_figures(shop_id), shops.find_one(shop_id)
     if row is None or row.told_at is None:
         return figures
+    new = reviews.not_stored(read)
     latest = int(context.clock.now() + DAY_SECONDS)  # behind it lie times that cannot be
-    new = [
-        (review.create_timestamp, review.rating)
-        for review in reviews.not_stored(read)
-        if review.create_timestamp is not None and review.create_timestamp <= latest
-    ]
-    since = reviews.ratings(shop_id, row.told_at, latest) + [rating for at, rating in new if at > row.told_at]
-    visited = shops.visited_figures(row) or ShopFigures(0, None, None)
-    after = row.watermark or 0 if row.visited_at else row.told_at - int(COUNTED_DAYS * DAY_SECONDS)
-    come = reviews.count(shop_id, after, latest) + sum(at > after for at, _ in new)
-    room = (visited.review_count or 0) + come - (figures.review_count or 0)
+    since = reviews.ratings(shop_id, row.told_at, latest)
+    since += [review.rating for review in new if row.told_at < (review.create_timestamp or 0) <= latest]
+    room = _come(row, new, latest) - (figures.review_count or 0)
     return counted_in(figures, since) if len(since) <= room else figures
+
+
+def _come(row: ShopRow, new: Sequence[ReviewRecord], latest: int) -> int:
+    """Return how many reviews a year has: told at the last visit and come since, or, at the first, read."""
+    visited = shops.visited_figures(row)
+    if visited is None:
+        after = int(latest - COUNTED_DAYS * DAY_SECONDS)
+        dated = sum(after < (review.create_timestamp or 0) <= latest for review in new)
+        return reviews.count(row.shop_id, after, latest) + dated
+    if row.visited_known is None:
+        return 0
+    return (visited.review_count or 0) + reviews.count(row.shop_id) + len(new) - row.visited_known
 
 
 def expects_reviews(visit: Visit) -> bool:

@@ -106,8 +106,9 @@ class IndexedShop(Model):
     the newest review stored by a finished visit (Unix seconds, NULL before the first); the three `visited_*`
     values are the shop's figures at that visit: while they stay, nothing new is there to read. `review_due` is
     1 where a visit is due now, `review_cycle` the cycle of the last visit or try. `told_at` is when the server told
-    the shop's latest figures, by its own clock (Unix seconds, NULL where it did not say); `seen_listing_id` a listing
-    of the shop that a search showed in the cycle `seen_cycle`.
+    the shop's latest figures, by its own clock (Unix seconds, NULL where it did not say); `visited_known` how many of
+    its reviews were in the data set at the end of the last visit; `seen_listing_id` a listing of the shop that a search
+    showed in the cycle `seen_cycle`.
     """
 
     shop_id = BigIntegerField(primary_key=True)
@@ -124,6 +125,7 @@ class IndexedShop(Model):
     review_due = CountField()
     review_cycle = CountField()
     told_at = BigIntegerField(null=True)
+    visited_known = BigIntegerField(null=True)
     seen_listing_id = BigIntegerField(null=True)
 
     class Meta:

@@ -19,9 +19,10 @@ def ratings(shop_id: int, after: int, until: int) -> list[int | None]:
     return [row[0] for row in bulk.raw(query)]
 
 
-def count(shop_id: int, after: int, until: int) -> int:
-    """Return how many reviews of the shop were written after one moment, until the other."""
-    return int(Review.select().where(*_written(shop_id, after, until)).count())
+def count(shop_id: int, after: int | None = None, until: int | None = None) -> int:
+    """Return how many reviews of the shop there are, or were written after one moment, until the other."""
+    written = () if after is None or until is None else _written(shop_id, after, until)
+    return int(Review.select().where(Review.shop == shop_id, *written).count())
 
 
 def not_stored(read: Iterable[ReviewRecord]) -> list[ReviewRecord]:

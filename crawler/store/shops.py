@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from crawler.changes import DetailedShop, ShopGone, VisitDone
 from crawler.freshness import ShopFigures
-from crawler.store import failures
+from crawler.store import failures, reviews
 from crawler.store.index import Due
 from models import IndexedShop, Shop, ShopDynamic
 from runtime import bulk
@@ -26,6 +26,7 @@ class ShopRow(NamedTuple):
     visited_review_average: float | None
     visited_sold_count: int | None
     told_at: int | None
+    visited_known: int | None
 
 
 FOUND_COLUMNS = tuple(getattr(IndexedShop, name) for name in ShopRow._fields)
@@ -86,6 +87,7 @@ def write_visit(change: VisitDone) -> None:
         visited_review_count=change.figures.review_count,
         visited_review_average=change.figures.review_average,
         visited_sold_count=change.figures.sold_count,
+        visited_known=reviews.count(change.shop_id),
         review_due=0,
         review_cycle=change.cycle,
     ).where(IndexedShop.shop_id == change.shop_id).execute()

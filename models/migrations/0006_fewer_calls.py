@@ -1,11 +1,11 @@
-"""When a shop's figures were told, a listing that stands for it, and the reviews of a shop by their time."""
+"""What a shop's figures are held against, a listing that stands for it, and the reviews of a shop by their time."""
 
 from __future__ import annotations
 
 from peewee import BigIntegerField, Database
 from playhouse.migrate import SchemaMigrator, migrate
 
-TABLE, COLUMNS = "indexed_shops", ("told_at", "seen_listing_id")
+TABLE, COLUMNS = "indexed_shops", ("told_at", "visited_known", "seen_listing_id")
 
 
 def up(migrator: SchemaMigrator, db: Database) -> None:
