@@ -1,9 +1,11 @@
 """dlt at the crawler's work: its REST API source, loaded into SQLite by its SQLAlchemy destination.
 
-    .venv-bench-engine/bin/python -m bench.dlt_listings BASE_URL DATABASE ENDED.json STEPS.json typed-jsonl|parquet
+    .venv-bench-engine/bin/python -m bench.dlt_listings BASE_URL DATABASE ENDED.json STEPS.json \\
+        plain|typed-jsonl|parquet
 
-It pages through each search by itself; searches and batches are those of the recording. Its tables are its own: a
-search row and a listing are cut to the fields that the others store, and the images become a table of their own.
+It pages through each search by itself; searches and batches are those of the recording. Its tables are its own, and
+the images become one. `plain` is dlt with its own defaults, which stores all that it is told; in the other two ways it
+is tuned, and a search row and a listing are cut to the fields that the others store.
 """
 
 from __future__ import annotations
@@ -11,21 +13,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-ENVIRONMENT = {
-    "RUNTIME__DLTHUB_TELEMETRY": "false",
-    "RUNTIME__LOG_LEVEL": "ERROR",
+PLAIN = "plain"
+QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"}
+TUNED = {
     # Everything in one file a table: fewer files are fewer transactions.
     "DATA_WRITER__BUFFER_MAX_ITEMS": "50000",
     "EXTRACT__WORKERS": "8",
     "NORMALIZE__WORKERS": "1",  # another process on the one core is another process to start
     "LOAD__WORKERS": "1",  # SQLite has one writer
 }
-os.environ |= ENVIRONMENT
+os.environ |= QUIET if sys.argv[-1] == PLAIN else QUIET | TUNED
 
 import dlt  # type: ignore[import-not-found]  # noqa: E402 - it reads the environment
 from dlt.sources.rest_api import rest_api_source  # type: ignore[import-not-found]  # noqa: E402
@@ -58,7 +60,12 @@ def details(row: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def searches(steps: list[Step]) -> list[dict[str, Any]]:
+def cut(by: Callable[[dict[str, Any]], dict[str, Any]], way: str) -> dict[str, Any]:
+    """Return the step that cuts what comes, none where it is stored as it comes."""
+    return {} if way == PLAIN else {"processing_steps": [{"map": by}]}
+
+
+def searches(steps: list[Step], way: str) -> list[dict[str, Any]]:
     """Return a resource for each interval's search, up to the last page that was recorded: one may have been split."""
     found: dict[tuple[tuple[str, str], ...], int] = {}
     for step in steps:
@@ -77,13 +84,13 @@ def searches(steps: list[Step]) -> list[dict[str, Any]]:
                 "paginator": {"type": "offset", "limit": PAGE_ROWS, "total_path": "count", "maximum_offset": end},
                 "data_selector": "results",
             },
-            "processing_steps": [{"map": seen}],
+            **cut(seen, way),
         }
         for number, (search, end) in enumerate(found.items())
     ]
 
 
-def batches(steps: list[Step]) -> list[Any]:
+def batches(steps: list[Step], way: str) -> list[Any]:
     """Return the resources for the batches: their ids, and the listings that each brings."""
 
     @dlt.resource(name="batches", selected=False)  # type: ignore[untyped-decorator]
@@ -93,19 +100,19 @@ def batches(steps: list[Step]) -> list[Any]:
 
     listings = {
         "name": "listings",
-        "columns": JSON_COLUMNS,
+        **({} if way == PLAIN else {"columns": JSON_COLUMNS}),
         "endpoint": {
             "path": "listings/batch",
             "params": {"listing_ids": "{resources.batches.ids}", "includes": "Images,Shop"},
             "paginator": "single_page",
             "data_selector": "results",
         },
-        "processing_steps": [{"map": details}],
+        **cut(details, way),
     }
     return [ids(), listings]
 
 
-def main(base_url: str, database: str, ended: str, steps: str, file_format: str) -> None:
+def main(base_url: str, database: str, ended: str, steps: str, way: str) -> None:
     """Extract, normalise and load all of it."""
     pipeline = dlt.pipeline(
         "listings",
@@ -117,13 +124,13 @@ def main(base_url: str, database: str, ended: str, steps: str, file_format: str)
     source = rest_api_source(
         {
             "client": {"base_url": f"{base_url}/", "headers": {"x-api-key": "key:secret"}},
-            "resource_defaults": {"write_disposition": "append", "parallelized": True},
-            "resources": [*searches(known), *batches(known)],
+            "resource_defaults": {"write_disposition": "append", "parallelized": way != PLAIN},
+            "resources": [*searches(known, way), *batches(known, way)],
         },
         name="market",
     )
     began = time.process_time()
-    pipeline.run(source, loader_file_format=file_format)
+    pipeline.run(source, loader_file_format=None if way == PLAIN else way)
     note_end(ended, time.monotonic(), began)
 
 

@@ -1,9 +1,9 @@
 """Scrapy at the crawler's work: a spider that fetches and parses, an item pipeline that writes the same rows.
 
-    .venv-bench-engine/bin/python -m bench.scrapy_listings BASE_URL DATABASE ENDED.json STEPS.json answer|listing
+    .venv-bench-engine/bin/python -m bench.scrapy_listings BASE_URL DATABASE ENDED.json STEPS.json plain|answer|listing
 
-Which calls to make stands in the recording, as for the floor, whose rows and transactions it shares. Written to be as
-fast as Scrapy can be at this.
+Which calls to make stands in the recording, as for the floor, whose rows and transactions it shares. `plain` is Scrapy
+with its own defaults and an item a listing; the other two are written to be as fast as it can be at this.
 """
 
 from __future__ import annotations
@@ -25,6 +25,20 @@ from scrapy.crawler import AsyncCrawlerProcess  # type: ignore[import-not-found]
 from bench.engine_rows import Step, Store, detailed, iso, load_steps, note_end, seen_rows
 
 CONNECTIONS = 8
+PLAIN = {"LOG_LEVEL": "INFO", "TELNETCONSOLE_ENABLED": False}  # by itself it writes every item into its log
+FAST = {
+    "CONCURRENT_REQUESTS": CONNECTIONS,
+    "CONCURRENT_REQUESTS_PER_DOMAIN": CONNECTIONS,
+    "CONCURRENT_ITEMS": 1000,
+    "DOWNLOAD_DELAY": 0,
+    "LOG_LEVEL": "WARNING",
+    "TELNETCONSOLE_ENABLED": False,
+    # Robots, retries, cookies, redirects, compression, statistics: each costs a little for each answer.
+    "DOWNLOADER_MIDDLEWARES_BASE": {},
+    "SPIDER_MIDDLEWARES_BASE": {},
+    "EXTENSIONS_BASE": {},
+    "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
+}
 
 
 class Listings(Spider):  # type: ignore[misc]
@@ -48,7 +62,7 @@ class Listings(Spider):  # type: ignore[misc]
 
     def parse(self, response: Any, number: int) -> Iterator[dict[str, Any]]:
         """Yield what one answer holds."""
-        answer = orjson.loads(response.body)
+        answer = response.json() if self._way == "plain" else orjson.loads(response.body)
         rows = self._rows(self._steps[number], answer["results"])
         if self._way == "answer" or not rows:
             yield {"number": number, "count": answer["count"], "of": len(rows), "rows": rows}
@@ -120,25 +134,8 @@ class Rows:
 def main(base_url: str, database: str, ended: str, steps: str, way: str) -> None:
     """Fetch and store all that the recording names."""
     known = load_steps(Path(steps))
-    process = AsyncCrawlerProcess(
-        {
-            "ITEM_PIPELINES": {Rows: 1},
-            "STEPS": known,
-            "DATABASE": database,
-            "ENDED": ended,
-            "CONCURRENT_REQUESTS": CONNECTIONS,
-            "CONCURRENT_REQUESTS_PER_DOMAIN": CONNECTIONS,
-            "CONCURRENT_ITEMS": 1000,
-            "DOWNLOAD_DELAY": 0,
-            "LOG_LEVEL": "WARNING",
-            "TELNETCONSOLE_ENABLED": False,
-            # Robots, retries, cookies, redirects, compression, statistics: each costs a little for each answer.
-            "DOWNLOADER_MIDDLEWARES_BASE": {},
-            "SPIDER_MIDDLEWARES_BASE": {},
-            "EXTENSIONS_BASE": {},
-            "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
-        }
-    )
+    needed = {"ITEM_PIPELINES": {Rows: 1}, "STEPS": known, "DATABASE": database, "ENDED": ended}
+    process = AsyncCrawlerProcess({**needed, **(PLAIN if way == "plain" else FAST)})
     process.crawl(Listings, base_url, known, way)
     process.start()
 

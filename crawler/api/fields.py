@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 # Only entities that end in `;` are decoded: sellers write `?a=1&para=2`, which is no entity.
@@ -14,13 +15,21 @@ INTEGER = re.compile(r"\s*-?[0-9]{1,19}\s*")
 LARGEST_INTEGER = 2**63 - 1  # that a database takes
 LARGEST_ID = 2**53 - 1  # that is the same number in every program's JSON
 LARGEST_COUNT = 2**31 - 1  # that its 4-byte columns take
+AS_JSON = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one for each list
 DEEPEST = 20  # of lists in a list that is kept as JSON; Etsy's go two deep
 
 
 def clean_text(text: str) -> str:
     """Return the text as meant for a reader: entities decoded once, no characters a database refuses."""
-    decoded = ENTITY.sub(lambda match: html.unescape(match.group()), text)
+    if text.isascii() and "&" not in text and "\x00" not in text:  # as most are
+        return text
+    decoded = ENTITY.sub(lambda match: _decoded(match.group()), text)
     return decoded.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+
+
+@lru_cache(maxsize=1_000)
+def _decoded(entity: str) -> str:
+    return html.unescape(entity)
 
 
 def one_line(text: str) -> str:
@@ -32,8 +41,7 @@ def read_text(row: dict[str, Any], key: str) -> str | None:
     """Return the text under the key, cleaned; numbers are taken as their digits."""
     value = row.get(key)
     if isinstance(value, str):
-        is_clean = value.isascii() and "&" not in value and "\x00" not in value  # as most are
-        return value if is_clean else clean_text(value)
+        return clean_text(value)
     return str(value) if _is_number(value) else None
 
 
@@ -93,7 +101,7 @@ def read_json_array(row: dict[str, Any], key: str) -> str:
 
     What is no number for a database, and what is nested deeper than any list of Etsy's, is null in it.
     """
-    return json.dumps(_cleaned(read_list(row, key), DEEPEST), ensure_ascii=False)
+    return AS_JSON(_cleaned(read_list(row, key), DEEPEST))
 
 
 def _cleaned(value: Any, depth: int) -> Any:

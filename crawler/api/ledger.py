@@ -32,7 +32,7 @@ class Ledger:
     def __init__(self, clock: Clock, quota: Quota, usage: Iterable[tuple[float, int]]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._minutes: deque[list[float]] = deque([minute, count] for minute, count in sorted(usage))
+        self._minutes: deque[tuple[float, int]] = deque(sorted(usage))
         self._pending: Counter[tuple[str, float]] = Counter()
         self.quota = quota
         self.total = 0
@@ -46,10 +46,8 @@ class Ledger:
                 raise QuotaSpent(at, f"The day's calls are spent: {day.in_words(self.quota, self._usage(now), now)}.")
             # A minute is fine enough for a sliding day and keeps its length below 2,880 entries.
             minute = now - now % MINUTE
-            if self._minutes and self._minutes[-1][0] == minute:
-                self._minutes[-1][1] += 1
-            else:
-                self._minutes.append([minute, 1])
+            same = self._minutes.pop()[1] if self._minutes and self._minutes[-1][0] == minute else 0
+            self._minutes.append((minute, same + 1))
             self._pending[endpoint, minute] += 1
             self.total += 1
 
@@ -93,4 +91,4 @@ class Ledger:
         # Two days are kept: calls of yesterday come back between the last answer and now.
         while self._minutes and self._minutes[0][0] < now - 2 * DAY_SECONDS:
             self._minutes.popleft()
-        return [(minute, int(count)) for minute, count in self._minutes]
+        return list(self._minutes)
