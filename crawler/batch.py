@@ -90,10 +90,13 @@ def give_up(context: Context, listing_ids: Sequence[int], error: str) -> BatchRe
 def _gone(context: Context, listing_ids: Sequence[int]) -> BatchRead:
     now = context.clock.now()
     rows = index.find(listing_ids)
-    listings = []
+    listings: list[tuple[int, int, str | None]] = []
     for listing_id in listing_ids:
-        idle_count = (rows[listing_id].idle_count if listing_id in rows else 0) + 1
-        listings.append((listing_id, idle_count, context.freshness.next_due(now, idle_count)))
+        row = rows.get(listing_id)
+        idle_count = (row.idle_count if row else 0) + 1
+        # One that stood for its shop and is not wanted itself is never due.
+        is_due = row is None or row.detail_due_at is not None
+        listings.append((listing_id, idle_count, context.freshness.next_due(now, idle_count) if is_due else None))
     gone = changes.ListingsGone(context.cycle.number, tuple(listings), context.now())
     return BatchRead((gone,), PAGE_ROWS, {"removed": len(listings)})
 

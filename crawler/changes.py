@@ -115,10 +115,10 @@ class DetailsSeen:
 
 @dataclass(frozen=True, slots=True)
 class ListingsGone:
-    """Listings that the API no longer knows, by id with their new idle count and due date."""
+    """Listings that the API no longer knows, by id with their new idle count and due date (None: never)."""
 
     cycle: int
-    listings: tuple[tuple[int, int, str], ...]
+    listings: tuple[tuple[int, int, str | None], ...]
     at: str
 
 

@@ -164,6 +164,8 @@ def test_a_shop_whose_listing_has_gone_meanwhile_is_asked_for_by_itself(tmp_path
     rig.run_cycle(2)
     asked = [call.params["shop_id"] for call in rig.sandbox.calls_since(calls) if call.endpoint == "getShop"]
     assert asked == [str(gone)]
+    assert rig.rows("SELECT COUNT(*) FROM indexed_listings WHERE NOT wanted AND detail_due_at IS NOT NULL") == [(0,)]
+    assert rig.rows("SELECT COUNT(*) FROM indexed_listings WHERE NOT wanted AND idle_count") == [(1,)]
     assert rig.rows("SELECT COUNT(*) FROM shops_dynamic WHERE shop_id = ?", gone) == [(2,)]
     rig.close()
 
