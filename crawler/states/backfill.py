@@ -48,7 +48,7 @@ def without(position: Position, context: Context, trouble: ServerTrouble, _attem
 def _next(context: Context, cursor: Mapping[str, Any]) -> tuple[str, list[int]]:
     """Return what is next and its ids, calls that come after it named ahead; for `shops` the ids are of listings."""
     due = context.due()
-    ahead = PAGE_ROWS * (1 + context.client.reach)
+    ahead = _named(context)
     # The rest of a pool comes in the order in which its first batches are under way already.
     seen = index.due_left(due, ahead) if cursor.get("known_left") else index.due_seen(due, ahead)
     ids = seen or index.due_unseen(due, ahead, _place(cursor))
@@ -69,9 +69,16 @@ def _next(context: Context, cursor: Mapping[str, Any]) -> tuple[str, list[int]]:
     return "shop", ids
 
 
+def _named(context: Context) -> int:
+    """Return how many listings are named at most: those of this step's batch and of the ones called ahead."""
+    return PAGE_ROWS * (1 + context.client.reach)
+
+
 def _ahead(listing_ids: list[int], context: Context) -> Iterator[Job]:
     """Name the batches to come and, where these are the last calls of this state, the first visits of REVIEWS."""
     yield from (listings_job(listing_ids[at : at + PAGE_ROWS]) for at in range(0, len(listing_ids), PAGE_ROWS))
+    if len(listing_ids) >= _named(context):
+        return
     due = context.due()
     if index.are_all_due(due, listing_ids) and not index.missing_images(1) and not shops.due_details(due, 1):
         shop_ids = first_visits(listing_ids, context)
