@@ -46,6 +46,7 @@ OURS = ("requests", "urllib3", "peewee", "orjson")
 THIS, FLOOR = "this program", "floor"
 SCRAPY, FAST_SCRAPY = "Scrapy", "Scrapy, tuned"
 DLT, FAST_DLT = "dlt", "dlt, tuned"
+OWN_TABLES = (DLT, FAST_DLT)
 GOALS = {SCRAPY: 2.0, FAST_SCRAPY: 2.0, DLT: 3.0, FAST_DLT: 3.0, FLOOR: 0.6}
 """How many times as fast as each this program is to be."""
 MB, SHARE_OF = 1_000_000, 10_000
@@ -165,7 +166,7 @@ class Bench:
         """Run it once and check what it stored; Failed."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         database_of(folder).parent.mkdir(parents=True)
-        if contestant.name not in (DLT, FAST_DLT):
+        if contestant.name not in OWN_TABLES:
             shutil.copy(self._empty, database_of(folder))
         os.sync()  # what others left to be written must not be waited for by whoever syncs next
         self._ask("begin")
@@ -191,7 +192,7 @@ class Bench:
             raise Failed(f"{contestant.name} asked for {unknown} things that were not recorded")
         truth: Mapping[str, object] = self._recording.truth
         held: Mapping[str, object]
-        if contestant.name in (DLT, FAST_DLT):
+        if contestant.name in OWN_TABLES:
             truth, held = self._dlt_truth(), dlt_rows(folder)
         else:
             held = contents(database_of(folder))

@@ -152,7 +152,7 @@ def _detailed(
 
 
 def _unfresh_shops(
-    context: Context, records: Iterable[ShopRecord | None], server_time: int | None
+    context: Context, records: Iterable[ShopRecord | None], server_time: float | None
 ) -> tuple[changes.DetailedShop, ...]:
     """Return each shop that came along once, those left out that are fresh already."""
     came = {record.shop_id: record for record in records if record is not None}
@@ -173,7 +173,7 @@ def _unfresh_shops(
 
 
 def detailed_shop(
-    context: Context, record: ShopRecord, row: ShopRow | None, server_time: int | None = None
+    context: Context, record: ShopRecord, row: ShopRow | None, server_time: float | None = None
 ) -> changes.DetailedShop:
     """Return a shop that an answer brought, with when it is due again and whether its reviews are worth a call.
 
@@ -184,7 +184,8 @@ def detailed_shop(
     now = context.clock.now()
     young = is_young(record.create_date, now)
     review_due = review_visit_due(figures, shops.visited_figures(row), met_before, young, _days_since_visit(row, now))
-    return changes.DetailedShop(record, context.freshness.next_due(now, 0), review_due, server_time)
+    told_at = None if server_time is None else int(server_time)
+    return changes.DetailedShop(record, context.freshness.next_due(now, 0), review_due, told_at)
 
 
 def _days_since_visit(row: ShopRow | None, now: float) -> float:

@@ -92,7 +92,7 @@ def figures_at_visit(shop_id: int, read: Iterable[ReviewRecord], context: Contex
     new = reviews.not_stored(read)
     latest = int(context.clock.now() + DAY_SECONDS)  # behind it lie times that cannot be
     since = reviews.ratings(shop_id, row.told_at, latest)
-    since += [review.rating for review in new if row.told_at < (review.create_timestamp or 0) <= latest]
+    since += [review.rating for review in _written(new, row.told_at, latest)]
     room = _come(row, new, latest) - (figures.review_count or 0)
     return counted_in(figures, since) if len(since) <= room else figures
 
@@ -102,11 +102,14 @@ def _come(row: ShopRow, new: Sequence[ReviewRecord], latest: int) -> int:
     visited = shops.visited_figures(row)
     if visited is None:
         after = int(latest - COUNTED_DAYS * DAY_SECONDS)
-        dated = sum(after < (review.create_timestamp or 0) <= latest for review in new)
-        return reviews.count(row.shop_id, after, latest) + dated
+        return reviews.count(row.shop_id, after, latest) + len(_written(new, after, latest))
     if row.visited_known is None:
         return 0
     return (visited.review_count or 0) + reviews.count(row.shop_id) + len(new) - row.visited_known
+
+
+def _written(read: Sequence[ReviewRecord], after: int, until: int) -> list[ReviewRecord]:
+    return [review for review in read if after < (review.create_timestamp or 0) <= until]
 
 
 def expects_reviews(visit: Visit) -> bool:

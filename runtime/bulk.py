@@ -82,6 +82,9 @@ def find(key: Field[Any], ids: Iterable[int], fields: Iterable[Field[Any]]) -> l
 
     For what a step asks for again and again: Peewee takes as long to render the select as SQLite to answer it.
     """
+    ids = list(ids)
+    if not ids:
+        return []
     columns = ", ".join(f'"{field.column_name}"' for field in fields)
     meta = _meta(key.model)
     where = f'"{key.column_name}" IN {_listed(key, ids)}'

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 DAY_SECONDS = 86_400.0
@@ -48,6 +49,14 @@ class SystemClock:
 def iso(unix_seconds: float) -> str:
     """Return the moment as the data model writes it: UTC, whole seconds, `Z`."""
     return datetime.fromtimestamp(int(unix_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_http_date(text: str) -> float | None:
+    """Return the Unix seconds of a `Date` header; None where it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def parse_iso(text: str) -> float:

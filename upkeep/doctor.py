@@ -10,12 +10,11 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from runtime.clock import EARLIEST, iso, parse_iso
+from runtime.clock import EARLIEST, iso, parse_http_date, parse_iso
 from runtime.errors import CrawlError, Stopped
 from runtime.instance import describe_owner, is_running
 from runtime.parts import Parts
@@ -191,9 +190,8 @@ def _judge_key(status: int) -> Finding:
 
 
 def _judge_clock(date: str, now: float) -> Iterator[Finding]:
-    try:
-        theirs = parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
+    theirs = parse_http_date(date)
+    if theirs is None:
         return
     if abs(now - theirs) > CLOCK_SECONDS:
         yield Finding(BAD, "clock", f"It is {now - theirs:+,.0f} s off the server's.", "Set it; turn on network time.")

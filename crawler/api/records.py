@@ -150,7 +150,7 @@ class ListingBatch:
 
     listings: tuple[ListingRecord, ...]
     unreadable: Mapping[int, str]
-    server_time: int | None = None
+    server_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
 import backoff
@@ -17,7 +16,7 @@ from crawler.api.limiter import Limiter
 from crawler.api.records import Unreadable
 from crawler.api.refusals import parse_error
 from crawler.api.wire import Wire, WireAnswer, WireError
-from runtime.clock import Clock
+from runtime.clock import Clock, parse_http_date
 from runtime.errors import ItemTrouble, KeyRefused, ServerTrouble
 from runtime.stop import Stop
 
@@ -47,7 +46,7 @@ class Answered(Generic[Parsed]):
     """What an answer told, and when it was made (Unix seconds) by the server's clock, None where it does not say."""
 
     told: Parsed
-    server_time: int | None
+    server_time: float | None
 
 
 PING = Request("ping", "/openapi-ping")
@@ -93,7 +92,7 @@ class Transport:
             attempts, doubted = attempts + 1, False
             try:
                 answer = self._attempt(request)
-                return Answered(parse(_json(answer)), _moment(answer))
+                return Answered(parse(_json(answer)), parse_http_date(answer.headers.get("date", "")))
             except Unreadable as reason:
                 unreadable += 1
                 # JSON without sense may be a passing fault of the server, so it gets a few tries, but not a minute.
@@ -223,13 +222,6 @@ def _error_text(answer: WireAnswer) -> str:
         return parse_error(orjson.loads(answer.body))
     except orjson.JSONDecodeError:
         return parse_error(answer.body[:80].decode("utf-8", "replace"))
-
-
-def _moment(answer: WireAnswer) -> int | None:
-    try:
-        return int(parsedate_to_datetime(answer.headers["date"]).timestamp())
-    except (KeyError, ValueError, OverflowError):
-        return None
 
 
 def _whole_number(headers: Mapping[str, str], name: str) -> int | None:

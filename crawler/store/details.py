@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from peewee import Field
+
 from crawler.api.records import ImageRecord, Money, primary_image_id
 from crawler.changes import DetailedListing, DetailsSeen, ImagesSeen, ListingsGone
 from crawler.store import failures, index, shops
@@ -36,9 +38,8 @@ STATIC = (
     "taxonomy_id",
     "production_partners",
 )
-IMAGE = ("listing", "image_id", "hex", "suffix", "url", "is_primary")
-IMAGE_KEY = (ImageStatus.listing, ImageStatus.image_id)
-IMAGE_TOLD = (ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary)
+IMAGE_KEY: tuple[Field[Any], ...] = (ImageStatus.listing, ImageStatus.image_id)
+IMAGE_TOLD: tuple[Field[Any], ...] = (ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary)
 ADDRESS, IS_PRIMARY = slice(0, 3), 3
 LISTING_FACTS = (
     Listing.listing_id,
@@ -70,7 +71,7 @@ def write_details(change: DetailsSeen) -> None:
 def write_gone(change: ListingsGone) -> None:
     """Write a `removed` row for each listing that is known and gone."""
     ids = [listing_id for listing_id, _, _ in change.listings]
-    known = set(bulk.first_column(Listing.select(Listing.listing_id).where(bulk.within(Listing.listing_id, ids))))
+    known = _facts(ids)
     rows = [{"listing": i, "snapshot_timestamp": change.at, "state": "removed"} for i in ids if i in known]
     bulk.insert_new(ListingDynamic, rows)
     index.write_gone(change)
@@ -166,6 +167,6 @@ def _images_told(listing_id: int, records: tuple[ImageRecord, ...]) -> Iterator[
 def _image_row(key: tuple[int, int], told: tuple[Any, ...], listing: tuple[Any, ...]) -> dict[str, Any]:
     """Return a whole row: an image's key, what was told of it, and what it repeats of its listing (LISTING_FACTS)."""
     _, shop_id, when_made, amount, divisor = listing
-    named = dict(zip(IMAGE, (*key, *told), strict=True))
+    named = {field.name: value for field, value in zip((*IMAGE_KEY, *IMAGE_TOLD), (*key, *told), strict=True)}
     price = Money(amount, divisor, None).major
     return {**named, "shop_id": shop_id, "when_made": when_made, "price": price}

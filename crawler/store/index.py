@@ -39,6 +39,10 @@ DETAIL_COLUMNS = (
 )
 
 
+KINDS = (IndexedListing.idle_count == 0, IndexedListing.idle_count > 0)
+"""What was active when last read, and the rest: each a range of an index."""
+
+
 class IndexRow(NamedTuple):
     """What is known about asking for a listing; the fields are columns of the index."""
 
@@ -104,10 +108,9 @@ def write_details(cycle: int, listings: Sequence[DetailedListing], at: str) -> N
 
 def write_gone(change: ListingsGone) -> None:
     """Note that the API no longer knows these listings."""
-    for listing_id, idle_count, due_at in change.listings:
-        IndexedListing.update(detail_cycle=change.cycle, detail_due_at=due_at, idle_count=idle_count).where(
-            IndexedListing.listing_id == listing_id
-        ).execute()
+    names = ("listing_id", "idle_count", "detail_due_at", "detail_cycle")
+    rows = [dict(zip(names, (*listing, change.cycle), strict=True)) for listing in change.listings]
+    bulk.update(IndexedListing, rows, [IndexedListing.listing_id])
 
 
 def due_in_order(due: Due, limit: int, new_only: bool = False) -> list[tuple[int, str]]:
@@ -198,15 +201,13 @@ def standing_for(shop_ids: Iterable[int], cycle: int) -> list[int]:
 
 def due_count(due: Due) -> int:
     """Return how many listings are due now."""
-    kinds = (IndexedListing.idle_count == 0, IndexedListing.idle_count > 0)  # each a range of an index
-    return sum(int(IndexedListing.select().where(kind, *is_due(due)).count()) for kind in kinds)
+    return sum(int(IndexedListing.select().where(kind, *is_due(due)).count()) for kind in KINDS)
 
 
 def are_all_due(due: Due, listing_ids: Collection[int]) -> bool:
     """Return whether no others than these listings are due."""
     limit = len(listing_ids) + 1
-    kinds = (IndexedListing.idle_count == 0, IndexedListing.idle_count > 0)  # each a range of an index
-    return all(set(_ids(due, kind, order=(), limit=limit)) <= set(listing_ids) for kind in kinds)
+    return all(set(_ids(due, kind, order=(), limit=limit)) <= set(listing_ids) for kind in KINDS)
 
 
 def missing_images(limit: int) -> list[int]:
