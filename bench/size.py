@@ -133,6 +133,7 @@ class Measuring:
         told = json.loads(result.read_text(encoding="utf-8"))
         self.slowest["steps"] = told["statements"]
         yield from _step_figures(told["steps"])
+        yield _pace(told["steps"])
         first, *others = told["peaks"].items()
         rising = [
             f"{first[1] / 1e6:,.0f} MB before {first[0]}",
@@ -297,6 +298,15 @@ def _step_figures(steps: Sequence[dict[str, Any]]) -> Iterator[Figure]:
                 yield Figure(name, value)
 
 
+def _pace(steps: Sequence[dict[str, Any]]) -> Figure:
+    """Return how far the processor's own speed moved meanwhile: what takes longer then is not the step's doing."""
+    loops = sorted(step["loop"] for step in steps)
+    usual, slow = _quantile(loops, 0.5), _quantile(loops, 0.99)
+    evened = sorted(step["database"] * usual / step["loop"] for step in steps if step["kind"] != "verify")
+    value = f"p50 {usual * 1000:.2f} ms, p99 {slow * 1000:.2f} ms; p99 of the work on the database, evened by it: "
+    return Figure("a loop behind each step", value + _ms(_quantile(evened, 0.99)), "", slow / usual)
+
+
 def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, math.ceil(len(ordered) * share) - 1)]
 
@@ -348,7 +358,7 @@ def _print_statements(console: Console, place: Place, slowest: dict[str, list[di
         console.print(f"\n[bold]{command}[/bold]")
         for statement in found[:SHOWN]:
             times = f"{statement['seconds']:8.3f} s in {statement['runs']:,} runs, longest {_ms(statement['longest'])}"
-            console.print(f"{times}: {statements.LISTS.sub('?, …', statement['sql'])}", markup=False, soft_wrap=True)
+            console.print(f"{times}: {statements.without_lists(statement['sql'])}", markup=False, soft_wrap=True)
             for line in statements.explained(place.database, statement):
                 console.print(f"             {line}", markup=False)
 

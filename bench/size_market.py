@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from bench.size_places import CYCLES, DAY, FIRST_SHOP, ROOT_TAXONOMY, ROWS_ADDED, WEEK, Place, is_filled, rewind
+from bench.size_places import CYCLES, FIRST_SHOP, ROOT_TAXONOMY, ROWS_ADDED, WEEK, Place, is_filled, pace, rewind
 from crawler.api import records
 from crawler.plan_files import PlanFiles
 from models import CRAWLER_MODELS, MIGRATIONS
@@ -28,7 +28,6 @@ from runtime.database import open_database
 from runtime.settings import DEFAULT_DATABASE_URL
 from sandbox import RealClock, Sandbox, SandboxSettings
 
-CYCLE_SECONDS = 2 * DAY  # in which a cycle reads all listings
 PER_SHOP = 60
 INTERVAL_ROWS = 11_400
 DESCRIPTION_LETTERS = 1_050  # at most; some 600 in the mean
@@ -266,7 +265,7 @@ class _Filling:
         told = {
             "at": at,
             "first": self._now - CYCLES * WEEK,
-            "pace": CYCLE_SECONDS * 100 // max(100, self._places),
+            "pace": pace(self._places),
             "cycle": cycle,
             "shuffle": 40_503 + 2 * cycle,
             "interval_id": 1 + (cycle - 1) * len(self._intervals),

@@ -23,6 +23,7 @@ PICTURES = 5
 FIRST_NEW_ID, FIRST_NEW_REVIEW = 4_401_000_000, 3_000_000_000  # of listings and reviews that a measurement adds
 FIRST_SHOP = 10_000_000
 QUOTA = 100_000
+CYCLE_SECONDS = 2 * DAY  # in which a cycle reads all listings
 ROWS_ADDED = ("listings_dynamic", "image_status", "shops_dynamic")
 REWIND = """
 DELETE FROM listings_dynamic WHERE rowid > :listings_dynamic;
@@ -35,10 +36,12 @@ DELETE FROM intervals WHERE cycle > :cycles;
 DELETE FROM failed_items;
 DELETE FROM api_usage;
 UPDATE indexed_listings SET last_seen_cycle = :cycles, detail_cycle = wanted * :cycles,
-    detail_due_at = iif(wanted, iso(:filled_at + listing_id % 172800), NULL)
+    detail_due_at = (SELECT iif(shown.wanted, iso(:filled_at + place / 100 * :pace), NULL)
+        FROM shown WHERE shown.listing_id = +indexed_listings.listing_id)
     WHERE last_seen_cycle > :cycles OR detail_cycle <> wanted * :cycles;
-UPDATE indexed_shops SET seen_cycle = :cycles, detail_cycle = :cycles, detail_due_at = iso(:filled_at),
-    review_due = shop_id % 33 = 0, review_cycle = :cycles, visited_review_count = 300, visited_review_average = 4.8
+UPDATE indexed_shops SET seen_cycle = :cycles, detail_cycle = :cycles,
+    detail_due_at = iso(:filled_at + shop_id % 172800), review_due = shop_id % 33 = 0, review_cycle = :cycles,
+    visited_review_count = 300, visited_review_average = 4.8
     WHERE seen_cycle <> :cycles OR detail_cycle <> :cycles OR review_cycle <> :cycles;
 """
 
@@ -86,14 +89,21 @@ def facts(market: sqlite3.Connection) -> dict[str, int]:
     return dict(market.execute("SELECT name, value FROM facts"))
 
 
+def pace(places: int) -> int:
+    """Return the seconds that a hundred of so many listings take in a cycle."""
+    return CYCLE_SECONDS * 100 // max(100, places)
+
+
 def rewind(place: Place) -> None:
     """Put the home back to the end of the last whole cycle, asleep, and the next one's beginning just missed."""
     now = int(time.time())
     with closing(sqlite3.connect(place.market)) as market:
         told = facts(market)
-    told |= {"cycles": CYCLES, "new_id": FIRST_NEW_ID, "new_review": FIRST_NEW_REVIEW}
+        places = market.execute("SELECT COUNT(*) FROM shown").fetchone()[0]
+    told |= {"cycles": CYCLES, "new_id": FIRST_NEW_ID, "new_review": FIRST_NEW_REVIEW, "pace": pace(places)}
     with closing(sqlite3.connect(place.database, isolation_level=None)) as database:
         database.create_function("iso", 1, iso, deterministic=True)
+        database.execute("ATTACH ? AS market", (str(place.market),))
         database.execute("BEGIN IMMEDIATE")
         for statement in filter(str.strip, REWIND.split(";")):
             database.execute(statement, told)

@@ -3,7 +3,8 @@
     python -m bench.size_steps FOLDER RESULT.json STEPS
 
 Of each step three times are taken: its write transaction from begin to commit; that and every statement before it;
-and the whole step without the wire, in which answers are parsed as well. It imports nothing that a crawl does not need.
+and the whole step without the wire, in which answers are parsed as well. Behind each step a loop that is always the
+same tells how fast the processor is just then. It imports nothing that a crawl does not need.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from crawler.api.wire import WireAnswer
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
 from crawler.wiring import Parts, build_calling, build_watch, open_for_writing
+from runtime.collector import collect_seldom
 from runtime.database import LogTidier, transaction
 from runtime.progress import Progress
 from runtime.settings import Home, load_settings
 from runtime.stop import Stop
 
 TIDIED_SECONDS = 0.001  # a look that carried nothing over takes less
+LOOP = 10_000
 LATENCY_SECONDS = 0.3  # of an answer, on the virtual clock: as Etsy's
 OLD_ROWS, NEW_ROWS = 98, 2  # of a search page
 SHARES = {"VERIFY": 0.05, "TAXONOMY": 0.6, "BACKFILL": 0.1, "REVIEWS": 0.25}
@@ -245,6 +248,7 @@ class Steps:
                 "cpu": self._cpu_seconds,
                 "database": self._transaction_seconds + reads,
                 "whole": whole,
+                "loop": loop_seconds(),
             }
         )
 
@@ -261,6 +265,14 @@ class Nobody:
         return ""
 
 
+def loop_seconds() -> float:
+    """Return how long a loop takes that needs the processor alone."""
+    began = time.perf_counter()
+    for _ in range(LOOP):
+        pass
+    return time.perf_counter() - began
+
+
 def peak_bytes() -> int:
     """Return the most memory that this process held so far."""
     # getrusage begins with what the parent held when it started this process; this does not.
@@ -275,6 +287,7 @@ def main(arguments: list[str]) -> int:
     """Take the steps and write down what they took."""
     place, result, number = Place(Path(arguments[0])), Path(arguments[1]), int(arguments[2])
     statements.time_all()
+    collect_seldom()
     clock = WaitlessClock()
     steps = Steps(place, clock, MarketWire(place, clock))
     peaks = {"the first step": peak_bytes()}

@@ -1,7 +1,7 @@
 """How long each SQL statement takes: `python -m bench.statements RESULT.json [ARGUMENT ...]` runs `run.py` so.
 
 SQLite's rows come while a cursor is read, so the reading is timed as well as the executing. Statements that differ
-only in how many values a list has count as one.
+only in a list of values count as one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-LISTS = re.compile(r"\?(?:, \?)+")
+LISTS = re.compile(r"\?(?:, \?)+|(?<=\()['\d][^)]*")
+
+
+def without_lists(sql: str) -> str:
+    """Return the statement with a sign in the place of each list of values."""
+    return LISTS.sub("?, …", sql)
 
 
 @dataclass
 class Statement:
-    """One statement's runs: how often, how long all and the longest, and how many values it takes."""
+    """One statement's runs: how often, how long all and the longest; `sql` is one of them, with so many holes."""
 
     sql: str
     holes: int
@@ -33,23 +38,15 @@ class Statement:
 
 
 class Statements:
-    """Every statement of this process, whatever thread and connection runs it."""
+    """Every statement of this process, whatever thread and connection runs it; `seconds` is what all of them took."""
 
     def __init__(self) -> None:
+        self.seconds = 0.0
         self._by_text: dict[str, Statement] = {}
-        self._by_sql: dict[str, Statement] = {}
 
     def of(self, sql: str, holes: int) -> Statement:
         """Return where a statement's time is added up."""
-        found = self._by_sql.get(sql)
-        if found is None:
-            found = self._by_sql[sql] = self._by_text.setdefault(LISTS.sub("?, …", sql), Statement(sql, holes))
-        return found
-
-    @property
-    def seconds(self) -> float:
-        """How long all of them took."""
-        return sum(found.seconds for found in self._by_text.values())
+        return self._by_text.setdefault(without_lists(sql), Statement(sql, holes))
 
     def slowest(self, number: int) -> list[Statement]:
         """Return those that took the most time in all."""
@@ -106,6 +103,7 @@ class TimedCursor(sqlite3.Cursor):
         self._run_seconds += seconds
         statement = self._statement
         statement.seconds += seconds
+        STATEMENTS.seconds += seconds
         if self._run_seconds > statement.longest:
             statement.longest = self._run_seconds
 

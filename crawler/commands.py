@@ -39,6 +39,7 @@ from crawler.wiring import (
 )
 from runtime import parts as common
 from runtime.clock import iso
+from runtime.collector import collect_seldom
 from runtime.database import errors_in_words, in_words, transaction, write_briefly
 from runtime.errors import Bug, CrawlError, OperatorNeeded, ServerTrouble, Stopped, UserMistake
 from runtime.files import make_folders
@@ -71,6 +72,7 @@ def crawl(
             watch = build_watch(parts, calling, progress, companion)
             engine = build_engine(parts, database, calling, watch.observe)
             log.info("Going on at %s.", report.position_in_words(engine.position))
+            collect_seldom()
             position = engine.run()
         database.close()
         parts.stop.obeyed(keep=meant_for_others(parts.home, CRAWL))

@@ -92,11 +92,23 @@ class IndexedListing(Model):
     class Meta:
         table_name = "indexed_listings"
         indexes = (
-            (("last_seen_cycle", "known", "detail_due_at"), False),
             (("idle_count", "detail_due_at", "detail_cycle"), False),
             (("images_missing", "listing_id"), False),
             (("price", "price_currency", "taxonomy_id"), False),
         )
+
+
+# Indexes of what waits alone stay small, and what is read leaves them for good.
+UNREAD = "detail_cycle < last_seen_cycle AND detail_due_at IS NOT NULL"
+IndexedListing.add_index(
+    IndexedListing.index(
+        IndexedListing.last_seen_cycle,
+        IndexedListing.known,
+        IndexedListing.detail_due_at,
+        where=SQL(UNREAD),
+        name="indexed_listings_unread",
+    )
+)
 
 
 class IndexedShop(Model):
@@ -130,11 +142,20 @@ class IndexedShop(Model):
 
     class Meta:
         table_name = "indexed_shops"
-        indexes = (
-            (("review_due", "shop_id"), False),
-            (("visited_at",), False),
-            (("seen_cycle", "detail_due_at"), False),
-        )
+        indexes = ((("visited_at",), False),)
+
+
+UNREAD_SHOP, REVIEW_DUE = "detail_cycle < seen_cycle", "review_due = 1"
+IndexedShop.add_index(
+    IndexedShop.index(
+        IndexedShop.seen_cycle, IndexedShop.detail_due_at, where=SQL(UNREAD_SHOP), name="indexed_shops_unread"
+    )
+)
+IndexedShop.add_index(
+    IndexedShop.index(
+        IndexedShop.review_due, IndexedShop.shop_id, where=SQL(REVIEW_DUE), name="indexed_shops_review_due"
+    )
+)
 
 
 class FailedItem(Model):

@@ -22,18 +22,11 @@ def insert_new(model: type[Model], rows: Sequence[Row]) -> None:
     _execute(model, rows, "ON CONFLICT DO NOTHING")
 
 
-def upsert(
-    model: type[Model],
-    rows: Sequence[Row],
-    key: Sequence[Field[Any]],
-    update: Sequence[Field[Any]],
-    only_where: str = "",
-) -> None:
-    """Insert the rows, by field name; of one that is there, update the named fields (`only_where` it holds)."""
+def upsert(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], update: Sequence[Field[Any]]) -> None:
+    """Insert the rows, by field name; of one that is there, update the named fields."""
     columns = ", ".join(f'"{field.column_name}" = EXCLUDED."{field.column_name}"' for field in update)
     target = ", ".join(f'"{field.column_name}"' for field in key)
-    where = f" WHERE {only_where}" if only_where else ""
-    _execute(model, rows, f"ON CONFLICT ({target}) DO UPDATE SET {columns}{where}")
+    _execute(model, rows, f"ON CONFLICT ({target}) DO UPDATE SET {columns}")
 
 
 def upsert_differing(model: type[Model], rows: Sequence[Row], key: Field[Any], fields: Sequence[Field[Any]]) -> None:
@@ -67,6 +60,15 @@ def update(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], w
     found = " AND ".join([*(f'"{fields[name].column_name}" = {param}' for name in keys), *([where] if where else [])])
     statement = f'UPDATE "{_meta(model).table_name}" SET {columns} WHERE {found}'
     _run(model, statement, [[row[name] for name in (*names, *keys)] for row in rows])
+
+
+def delete(model: type[Model], keys: Sequence[Row]) -> None:
+    """Delete the rows with these values, by field name."""
+    if not keys:
+        return
+    fields, param = _meta(model).fields, _meta(model).database.param
+    found = " AND ".join(f'"{fields[name].column_name}" = {param}' for name in keys[0])
+    _run(model, f'DELETE FROM "{_meta(model).table_name}" WHERE {found}', [list(key.values()) for key in keys])
 
 
 def within(field: Field[Any], ids: Iterable[int]) -> Any:
@@ -119,8 +121,8 @@ def first_column(query: Any) -> list[int]:
 
 
 def _listed(field: Field[Any], ids: Iterable[int]) -> str:
-    quote = "'" if isinstance(field, TextField) else ""
-    return f"({','.join(f'{quote}{int(number)}{quote}' for number in ids) or 'NULL'})"
+    digits = map(str, map(int, ids))
+    return f"({','.join(map(repr, digits) if isinstance(field, TextField) else digits) or 'NULL'})"
 
 
 def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:

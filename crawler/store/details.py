@@ -40,7 +40,8 @@ STATIC = (
 )
 IMAGE_KEY: tuple[Field[Any], ...] = (ImageStatus.listing, ImageStatus.image_id)
 IMAGE_TOLD: tuple[Field[Any], ...] = (ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary)
-ADDRESS, IS_PRIMARY = slice(0, 3), 3
+IMAGE_ROW = (*IMAGE_KEY, *IMAGE_TOLD)
+KEY, ADDRESS, IS_PRIMARY = slice(0, 2), slice(2, 5), 5
 LISTING_FACTS = (
     Listing.listing_id,
     Listing.shop,
@@ -58,12 +59,11 @@ def write_details(change: DetailsSeen) -> None:
     shops.write_named(named, change.cycle, change.at)
     shops.write_details(change.shops, change.cycle, change.at)
     if kept:
-        facts = _facts(listing.record.listing_id for listing in kept)
-        new = [listing for listing in kept if listing.record.listing_id not in facts]
+        known = _known(listing.record.listing_id for listing in kept)
+        new = [listing for listing in kept if listing.record.listing_id not in known]
         bulk.insert_new(Listing, [_static_row(listing, change.at) for listing in new])
-        facts |= _facts(listing.record.listing_id for listing in new)
         bulk.insert_new(ListingDynamic, [_dynamic_row(listing, change.at) for listing in kept])
-        _write_images([(listing.record.listing_id, listing.record.images or ()) for listing in kept], facts)
+        _write_images({listing.record.listing_id: listing.record.images or () for listing in kept})
     index.write_details(change.cycle, change.listings, change.at)
     failures.clear("listing", [listing.record.listing_id for listing in change.listings])
 
@@ -71,7 +71,7 @@ def write_details(change: DetailsSeen) -> None:
 def write_gone(change: ListingsGone) -> None:
     """Write a `removed` row for each listing that is known and gone."""
     ids = [listing_id for listing_id, _, _ in change.listings]
-    known = _facts(ids)
+    known = _known(ids)
     rows = [{"listing": i, "snapshot_timestamp": change.at, "state": "removed"} for i in ids if i in known]
     bulk.insert_new(ListingDynamic, rows)
     index.write_gone(change)
@@ -80,7 +80,7 @@ def write_gone(change: ListingsGone) -> None:
 
 def write_images(change: ImagesSeen) -> None:
     """Write the images of one listing that a batch had left out."""
-    _write_images([(change.listing_id, change.images)], _facts([change.listing_id]))
+    _write_images({change.listing_id: change.images})
     IndexedListing.update(images_missing=0, image_count=len(change.images)).where(
         IndexedListing.listing_id == change.listing_id
     ).execute()
@@ -114,59 +114,43 @@ def _dynamic_row(listing: DetailedListing, at: str) -> dict[str, Any]:
     }
 
 
-def _facts(listing_ids: Iterable[int]) -> dict[int, tuple[Any, ...]]:
-    """Return of each listing that is there what its images' rows repeat (LISTING_FACTS)."""
-    return {row[0]: row for row in bulk.find(Listing.listing_id, listing_ids, LISTING_FACTS)}
+def _known(listing_ids: Iterable[int]) -> set[int]:
+    """Return which of these listings are there."""
+    return {row[0] for row in bulk.find(Listing.listing_id, listing_ids, (Listing.listing_id,))}
 
 
-def _write_images(
-    images: Sequence[tuple[int, tuple[ImageRecord, ...]]], listings: Mapping[int, tuple[Any, ...]]
-) -> None:
+def _write_images(images: Mapping[int, tuple[ImageRecord, ...]]) -> None:
     """Insert new images and correct changed ones; an image that left its listing stays, primary no more."""
-    told = {listing_id: records for listing_id, records in images if records}
-    if not told:
-        return
-    there = bulk.find(
-        ImageStatus.listing, told, (*IMAGE_KEY, *IMAGE_TOLD, ImageStatus.outcome, ImageStatus.download_done)
-    )
-    old = {row[:2]: row[2:] for row in there}
-    new: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for listing_id, records in told.items():
-        new.update(_images_told(listing_id, records))
+    there = set(bulk.find(ImageStatus.listing, [i for i, records in images.items() if records], IMAGE_ROW))
+    told = {row[KEY]: row for listing_id, records in images.items() for row in _images_told(listing_id, records)}
     # Compared first: at a refresh hardly any image has changed, and nothing is written for the others.
-    changed = {key: row for key, row in new.items() if key not in old or row != old[key][: len(IMAGE_TOLD)]}
-    for key, row in old.items():
-        if key not in new and row[IS_PRIMARY]:
-            left = (ImageStatus.listing == key[0], ImageStatus.image_id == key[1])
+    changed = [row for row in told.values() if row not in there]
+    for row in there.difference(told.values()):
+        if row[KEY] not in told and row[IS_PRIMARY]:
+            left = (ImageStatus.listing == row[0], ImageStatus.image_id == row[1])
             ImageStatus.update(is_primary=0).where(*left).execute()
-    values = [_image_row(key, row, listings[key[0]]) for key, row in changed.items()]
-    bulk.upsert(ImageStatus, values, IMAGE_KEY, IMAGE_TOLD)
-    _try_anew([key for key, row in changed.items() if key in old and _has_moved(row, old[key])])
+    listings = {row[0]: row for row in bulk.find(Listing.listing_id, {row[0] for row in changed}, LISTING_FACTS)}
+    bulk.upsert(ImageStatus, [_image_row(row, listings[row[0]]) for row in changed], IMAGE_KEY, IMAGE_TOLD)
+    _try_anew(changed, {row[KEY]: row[ADDRESS] for row in there})
 
 
-def _has_moved(row: tuple[Any, ...], old: tuple[Any, ...]) -> bool:
-    """Return whether an image that could not be had has another address now."""
-    *_, outcome, download_done = old
-    return bool(outcome and not download_done and row[ADDRESS] != old[ADDRESS])
-
-
-def _try_anew(keys: Sequence[tuple[Any, ...]]) -> None:
-    """Queue images again, as if never tried."""
+def _try_anew(changed: Sequence[tuple[Any, ...]], before: Mapping[Any, tuple[Any, ...]]) -> None:
+    """Queue images that could not be had and have another address now, as if never tried."""
+    moved = [row for row in changed if row[KEY] in before and row[ADDRESS] != before[row[KEY]]]
     again = {"to_download": 1, "outcome": None, "attempts": 0, "retry_at": 0}
-    values = [{"listing": listing_id, "image_id": image_id, **again} for listing_id, image_id in keys]
-    bulk.update(ImageStatus, values, IMAGE_KEY)
+    values = [{"listing": row[0], "image_id": row[1], **again} for row in moved]
+    bulk.update(ImageStatus, values, IMAGE_KEY, "outcome IS NOT NULL AND download_done = 0")
 
 
-def _images_told(listing_id: int, records: tuple[ImageRecord, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Yield of each image its key and what an answer tells of it (IMAGE_TOLD)."""
+def _images_told(listing_id: int, records: tuple[ImageRecord, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield of each image what an answer tells of it (IMAGE_ROW)."""
     primary = primary_image_id(records)
     for image in records:
-        yield (listing_id, image.image_id), (image.hex, image.suffix, image.url, int(image.image_id == primary))
+        yield listing_id, image.image_id, image.hex, image.suffix, image.url, int(image.image_id == primary)
 
 
-def _image_row(key: tuple[int, int], told: tuple[Any, ...], listing: tuple[Any, ...]) -> dict[str, Any]:
-    """Return a whole row: an image's key, what was told of it, and what it repeats of its listing (LISTING_FACTS)."""
+def _image_row(told: tuple[Any, ...], listing: tuple[Any, ...]) -> dict[str, Any]:
+    """Return a whole row: what was told of an image, and what it repeats of its listing (LISTING_FACTS)."""
     _, shop_id, when_made, amount, divisor = listing
-    named = {field.name: value for field, value in zip((*IMAGE_KEY, *IMAGE_TOLD), (*key, *told), strict=True)}
-    price = Money(amount, divisor, None).major
-    return {**named, "shop_id": shop_id, "when_made": when_made, "price": price}
+    named = {field.name: value for field, value in zip(IMAGE_ROW, told, strict=True)}
+    return {**named, "shop_id": shop_id, "when_made": when_made, "price": Money(amount, divisor, None).major}

@@ -38,7 +38,7 @@ def write(change: ItemFailed) -> None:
 
 def clear(kind: str, item_ids: Sequence[int]) -> None:
     """Forget earlier failures of things that were read now."""
-    FailedItem.delete().where(FailedItem.kind == kind, bulk.within(FailedItem.item_id, item_ids)).execute()
+    bulk.delete(FailedItem, [{"kind": kind, "item_id": str(item_id)} for item_id in item_ids])
 
 
 def latest(limit: int) -> list[dict[str, Any]]:

@@ -122,7 +122,7 @@ def due_in_order(due: Due, limit: int, new_only: bool = False) -> list[tuple[int
     query = IndexedListing.select(IndexedListing.listing_id, IndexedListing.last_seen_at)
     # Named one by one, since the index has it between the other two.
     kinds = IndexedListing.known.in_((0,) if new_only else (0, 1))
-    query = query.where(IndexedListing.last_seen_cycle == due.cycle, kinds, *is_due(due))
+    query = query.where(*_is_unread(due), kinds, *is_due(due))
     order = (IndexedListing.last_seen_at, IndexedListing.listing_id)
     return [(int(row[0]), str(row[1])) for row in bulk.raw(query.order_by(*order).limit(limit))]
 
@@ -140,7 +140,7 @@ def due_left(due: Due, limit: int) -> list[int]:
     order = (IndexedListing.detail_due_at, IndexedListing.listing_id)
     found: list[int] = []
     for known in (0, 1):
-        kind = (IndexedListing.last_seen_cycle == due.cycle, IndexedListing.known == known)
+        kind = (*_is_unread(due), IndexedListing.known == known)
         found += _ids(due, *kind, order=order, limit=limit - len(found))
     return found
 
@@ -302,6 +302,11 @@ def is_due(due: Due) -> tuple[Any, ...]:
         return conditions
     # Not as an OR, for which SQLite would leave the index that the rest of a query needs.
     return *conditions, ~((IndexedListing.idle_count > 0) & (IndexedListing.last_seen_cycle != due.cycle))
+
+
+def _is_unread(due: Due) -> tuple[Any, ...]:
+    """Return the conditions that a search showed it in this cycle and no batch has read it since: those of an index."""
+    return IndexedListing.last_seen_cycle == due.cycle, IndexedListing.detail_cycle < IndexedListing.last_seen_cycle
 
 
 def _ids(due: Due, *conditions: Any, order: Sequence[Any], limit: int) -> list[int]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from peewee import SQL
+
 from crawler.changes import DetailedShop, ShopGone, VisitDone
 from crawler.freshness import ShopFigures
 from crawler.store import failures, reviews
 from crawler.store.index import Due
 from models import IndexedShop, Shop, ShopDynamic
+from models.crawl import REVIEW_DUE
 from runtime import bulk
 
 
@@ -56,9 +59,14 @@ def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
     """Write shops that an answer brought and that are named already: static data once, a dynamic row each."""
     if not shops:
         return
-    static = [{"shop_id": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, STATIC)} for shop in shops]
-    columns = [Shop.snapshot_timestamp, *(getattr(Shop, name) for name in STATIC)]
-    bulk.upsert(Shop, static, [Shop.shop_id], columns, only_where='"shops"."snapshot_timestamp" IS NULL')
+    ids = [shop.record.shop_id for shop in shops]
+    named = {row[0] for row in bulk.find(Shop.shop_id, ids, (Shop.shop_id, Shop.snapshot_timestamp)) if row[1] is None}
+    static = [
+        {"shop_id": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, STATIC)}
+        for shop in shops
+        if shop.record.shop_id in named
+    ]
+    bulk.update(Shop, static, [Shop.shop_id])
     dynamic = [{"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops]
     bulk.insert_new(ShopDynamic, dynamic)
     read = {"known": 1, "gone": 0, "detail_cycle": cycle}
@@ -131,13 +139,13 @@ def is_due(due: Due) -> tuple[Any, ...]:
     return (
         IndexedShop.seen_cycle == due.cycle,
         IndexedShop.detail_due_at < due.horizon,
-        IndexedShop.detail_cycle < due.cycle,
+        IndexedShop.detail_cycle < IndexedShop.seen_cycle,  # as the index says it
     )
 
 
 def is_review_due(cycle: int) -> tuple[Any, ...]:
     """Return the conditions that a shop's figures moved, or a person wants it, and its reviews are not read yet."""
-    return IndexedShop.review_due == 1, IndexedShop.review_cycle < cycle
+    return SQL(REVIEW_DUE), IndexedShop.review_cycle < cycle
 
 
 def moved(cycle: int, limit: int) -> list[int]:

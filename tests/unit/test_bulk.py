@@ -146,3 +146,12 @@ def test_rows_are_found_by_digits_too_and_no_ids_find_none(database: Database) -
         bulk.insert_new(SyncState, [{"key": str(number), "value": "x"} for number in range(5)])
     assert sorted(bulk.find(SyncState.key, [1, 3, 9], [SyncState.key])) == [("1",), ("3",)]
     assert bulk.find(SyncState.key, [], [SyncState.key]) == []
+
+
+def test_rows_with_these_values_are_deleted_and_no_others() -> None:
+    bulk.delete(
+        ImageStatus, [{"listing": 1, "image_id": 5}, {"listing": 2, "image_id": 4}, {"listing": 8, "image_id": 4}]
+    )
+    assert set(told("hex")) == {(1, 4), (2, 6), (3, 7)}
+    bulk.delete(ImageStatus, [])
+    assert len(told("hex")) == 3

@@ -257,6 +257,18 @@ def test_an_image_whose_address_changed_gets_the_new_one(database: Database) -> 
     assert rows(database, "SELECT hex, suffix FROM image_status") == [("cd", "y2")]
 
 
+def test_a_picture_that_could_not_be_had_is_tried_anew_where_its_address_changed(database: Database) -> None:
+    before = [image(number, number) for number in (1, 2, 3)]
+    writer.write([page(row(5)), seen(with_images(*before))])
+    gone = "outcome = 'not_found', to_download = 0, attempts = 3, retry_at = 9"
+    execute(database, f"UPDATE image_status SET {gone}")
+    execute(database, "UPDATE image_status SET outcome = 'done', download_done = 1 WHERE image_id = 2")
+    after = [image(1, 1, "cd"), image(2, 2, "cd"), before[2]]
+    writer.write([seen(with_images(*after), at=LATER, cycle=2)])
+    told = rows(database, "SELECT image_id, hex, outcome, to_download, attempts, retry_at FROM image_status ORDER BY 1")
+    assert told == [(1, "cd", None, 1, 0, 0), (2, "cd", "done", 0, 3, 9), (3, "ab", "not_found", 0, 3, 9)]
+
+
 def test_an_answer_that_left_the_images_out_changes_none(database: Database) -> None:
     writer.write([page(row(5)), seen(with_images(image(1, 1)))])
     writer.write([seen(detailed(replace(listing(), images=None)), at=LATER, cycle=2)])
