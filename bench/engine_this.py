@@ -19,8 +19,8 @@ from bench.engine_rows import note_end
 from crawler.api.limiter import SlotFile
 from crawler.outcome import Outcome, Position
 from crawler.wiring import build_calling, build_engine, build_parts, open_for_writing
-from runtime.collector import collect_seldom
 from runtime.files import write_json
+from runtime.interpreter import suit_a_crawl
 from runtime.settings import load_settings
 
 QPS = 1_000
@@ -39,7 +39,7 @@ def main(base_url: str, database_file: str, ended: str) -> None:
             parts.stop.ask("the benchmark")
 
     engine = build_engine(parts, database, build_calling(parts, slots=SlotFile(None)), observe)
-    collect_seldom()
+    suit_a_crawl()
     began = time.process_time()
     engine.run()
     database.close()

@@ -34,8 +34,8 @@ from crawler.api.wire import WireAnswer
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
 from crawler.wiring import Parts, build_calling, build_watch, open_for_writing
-from runtime.collector import collect_seldom
 from runtime.database import LogTidier, transaction
+from runtime.interpreter import suit_a_crawl
 from runtime.progress import Progress
 from runtime.settings import Home, load_settings
 from runtime.stop import Stop
@@ -287,7 +287,7 @@ def main(arguments: list[str]) -> int:
     """Take the steps and write down what they took."""
     place, result, number = Place(Path(arguments[0])), Path(arguments[1]), int(arguments[2])
     statements.time_all()
-    collect_seldom()
+    suit_a_crawl()
     clock = WaitlessClock()
     steps = Steps(place, clock, MarketWire(place, clock))
     peaks = {"the first step": peak_bytes()}

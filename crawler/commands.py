@@ -39,12 +39,12 @@ from crawler.wiring import (
 )
 from runtime import parts as common
 from runtime.clock import iso
-from runtime.collector import collect_seldom
 from runtime.database import errors_in_words, in_words, transaction, write_briefly
 from runtime.errors import Bug, CrawlError, OperatorNeeded, ServerTrouble, Stopped, UserMistake
 from runtime.files import make_folders
 from runtime.findings import FileChecks
 from runtime.instance import at_work_on, is_running
+from runtime.interpreter import suit_a_crawl
 from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
@@ -72,7 +72,7 @@ def crawl(
             watch = build_watch(parts, calling, progress, companion)
             engine = build_engine(parts, database, calling, watch.observe)
             log.info("Going on at %s.", report.position_in_words(engine.position))
-            collect_seldom()
+            suit_a_crawl()
             position = engine.run()
         database.close()
         parts.stop.obeyed(keep=meant_for_others(parts.home, CRAWL))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from runtime.clock import Clock
 from runtime.stop import Stop
 
 SPARE = 0.012  # seconds by which a window is longer than a second; 200 ms spacing exactly draws 429s
+LEAD_SECONDS = 0.005  # before its moment a turn is taken, with all that takes time done, and waits for it
 LATE_SECONDS = 0.001  # between a turn and the sending: a busy disk or processor
 QUICK_SECONDS = 0.25  # answers that usually take less than this bound their call's arrival
 REMEMBERED = 9
@@ -98,10 +100,13 @@ class SlotFile:
     def _write(self, slots: Slots) -> None:
         if self._path is None:
             return
-        # Renamed into place: a process killed while it writes must not leave half a file.
-        aside = self._path.with_suffix(".aside")  # one for all, since the lock is held: deaths leave no heap of them
-        aside.write_text(json.dumps({"calls": slots.calls, "not_before": slots.not_before}), encoding="utf-8")
-        aside.replace(self._path)
+        told = json.dumps({"calls": slots.calls, "not_before": slots.not_before}).encode("ascii")
+        # In its place and by one write, which no kill divides: a rename waited for the disk several times a second.
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(file, told.ljust(os.fstat(file).st_size), 0)
+        finally:
+            os.close(file)
 
 
 class Limiter:
@@ -117,22 +122,22 @@ class Limiter:
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._own = threading.local()
+        self._nothing = threading.Event()
+        self._last = 0.0, 0.0  # of our own calls: when it was sent, and when it was to be
         self._lateness: deque[float] = deque([0.0], maxlen=LATENESS_REMEMBERED)
 
     def wait_for_turn(self) -> float:
         """Wait until a call may go and return the moment it is sent; raises Stopped when asked to stop."""
         # One at a time waits for its moment, and looks again when it has come: nobody holds one that a 429 put off.
-        waited_for: float | None = None
         with self._turn:
             while True:
                 now, at = self._take()
                 if at <= now:
                     self._own.sent = now
-                    if waited_for is not None:
-                        self._lateness.append(now - waited_for)
                     return now
-                waited_for = at
-                self._stop.pause(at - now)
+                woken_at = max(now, at - LEAD_SECONDS)
+                self._stop.pause(woken_at - now)
+                self._lateness.append(self._clock.monotonic() - woken_at)
 
     def leaves(self) -> None:
         """Note that this thread's call, whose turn came a while ago, is sent only now: it has not arrived before."""
@@ -170,9 +175,13 @@ class Limiter:
         def take(slots: Slots) -> bool:
             now = self._clock.monotonic()
             at = self._next_moment(slots, now)
+            if now < at <= now + LEAD_SECONDS:
+                self._clock.wait(self._nothing, at - now)
+                now = self._clock.monotonic()
             looked.append((now, at))
             if at <= now:
                 slots.calls.append([now, now + SPARE])
+                self._last = now, at
             return at <= now
 
         with self._lock:
@@ -188,10 +197,19 @@ class Limiter:
         slots.not_before = slots.not_before if slots.not_before < now + 86_400 else 0.0
         at = slots.not_before
         if slots.calls:
-            at = max(at, slots.calls[-1][0] + (window + SPARE + self._unsteadiness()) / in_window + self._widened)
+            room = (window + SPARE + self._unsteadiness()) / in_window + self._widened
+            at = max(at, self._meant(slots.calls[-1][0]) + room)
         if len(slots.calls) == in_window:
             at = max(at, slots.calls[0][1] + window + 0.001)
         return at
+
+    def _meant(self, sent: float) -> float:
+        """Return when the call sent then was to go, where it was ours: the usual lateness puts off no others.
+
+        That never too many arrive in a second rests on the moments at which they were sent.
+        """
+        last_sent, last_meant = self._last
+        return max(last_meant, sent - USUAL_LATENESS_SECONDS) if sent == last_sent else sent
 
     def _unsteadiness(self) -> float:
         """Return by how much this machine, being busy, wakes up too late: what is sent may be held up as long again."""

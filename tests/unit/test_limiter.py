@@ -77,7 +77,9 @@ def test_calls_are_spaced_a_little_wider_than_an_even_share_of_the_second() -> N
     """200 ms exactly draws 429s at five a second: the server's clock and the line's are not ours."""
     line = Line(VirtualClock(), SlotFile(None), lambda: 5.0, Random(13))
     sent = [line.limiter.wait_for_turn() for _ in range(20)]
-    assert all(0.202 < later - sooner < 0.215 for sooner, later in pairwise(sent))
+    # One that goes a little late puts off none that follow, so the next one is nearer to it; five together are not.
+    assert all(0.2 < later - sooner < 0.215 for sooner, later in pairwise(sent))
+    assert all(later - sooner > 1.012 for sooner, later in zip(sent, sent[5:], strict=False))
 
 
 def test_a_process_started_right_after_another_was_killed_keeps_its_distance(tmp_path: Path) -> None:
@@ -111,6 +113,18 @@ def test_a_damaged_slot_file_is_begun_anew(tmp_path: Path, text: str) -> None:
     line = Line(VirtualClock(), SlotFile(path), lambda: 5.0, Random(4))
     line.call(0.01)
     assert len(json.loads(path.read_text())["calls"]) == 1
+
+
+def test_a_slot_file_that_has_less_to_tell_than_before_is_read_as_it_is(tmp_path: Path) -> None:
+    path, clock = tmp_path / "calls.json", VirtualClock()
+    fast, slow = (Line(clock, SlotFile(path), lambda rate=rate: rate, Random(4)) for rate in (9.0, 1.0))
+    sooner = [fast.call(0.01) for _ in range(9)]
+    size = path.stat().st_size
+    sent = slow.limiter.wait_for_turn()
+    kept = json.loads(path.read_text(encoding="ascii"))
+    assert kept["calls"][-1][0] == sent and not any(call[0] in sooner for call in kept["calls"][:-1])
+    assert path.stat().st_size == size
+    assert list(tmp_path.glob("*.aside")) == []
 
 
 def test_after_a_429_no_process_calls_until_the_time_is_over(tmp_path: Path) -> None:
