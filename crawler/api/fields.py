@@ -101,7 +101,8 @@ def read_json_array(row: dict[str, Any], key: str) -> str:
 
     What is no number for a database, and what is nested deeper than any list of Etsy's, is null in it.
     """
-    return AS_JSON(_cleaned(read_list(row, key), DEEPEST))
+    values = read_list(row, key)
+    return AS_JSON(_cleaned(values, DEEPEST)) if values else "[]"
 
 
 def _cleaned(value: Any, depth: int) -> Any:

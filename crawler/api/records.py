@@ -23,8 +23,10 @@ from crawler.api.fields import (
     read_text,
 )
 
-ADDRESS = re.compile(r"/il/([0-9a-f]+)/([1-9][0-9]{0,17})/il_[0-9a-zA-Z]+\.\2_([0-9A-Za-z]+)\.jpg(\?.*)?$")
-PLAIN_PREFIX = re.compile(r"^https?://[^/]+(?:/[0-9]+/r)?/il/")
+ADDRESS = re.compile(
+    r"(?P<plain>^https?://[^/]+(?:/[0-9]+/r)?)?/il/(?P<hex>[0-9a-f]+)/(?P<id>[1-9][0-9]{0,17})"
+    r"/il_[0-9a-zA-Z]+\.(?P=id)_(?P<suffix>[0-9A-Za-z]+)\.jpg(?P<query>\?.*)?$"
+)
 LAST_RANK = 1_000_000  # of an image that has none
 MOST_ROWS = 10_000  # a hundred times a page; what has more is no page, and more than one statement takes
 IMAGE_SIZES = ("url_570xN", "url_fullxfull", "url_170x135", "url_75x75")
@@ -299,8 +301,8 @@ def parse_image(row: dict[str, Any]) -> ImageRecord:
     rank = read_integer(row, "rank")
     if address is None or match is None:
         return ImageRecord(_identity(row, "listing_image_id"), rank, "", "", address)
-    plain = PLAIN_PREFIX.match(address) and not match.group(4)
-    return ImageRecord(int(match.group(2)), rank, match.group(1), match.group(3), None if plain else address)
+    plain, hex_part, image_id, suffix, query = match.groups()
+    return ImageRecord(int(image_id), rank, hex_part, suffix, None if plain and not query else address)
 
 
 def primary_image_id(images: tuple[ImageRecord, ...]) -> int | None:
