@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -100,13 +99,10 @@ class SlotFile:
     def _write(self, slots: Slots) -> None:
         if self._path is None:
             return
-        told = json.dumps({"calls": slots.calls, "not_before": slots.not_before}).encode("ascii")
-        # In its place and by one write, which no kill divides: a rename waited for the disk several times a second.
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            os.pwrite(file, told.ljust(os.fstat(file).st_size), 0)
-        finally:
-            os.close(file)
+        # Renamed into place: a process killed while it writes must not leave half a file.
+        aside = self._path.with_suffix(".aside")  # one for all, since the lock is held: deaths leave no heap of them
+        aside.write_text(json.dumps({"calls": slots.calls, "not_before": slots.not_before}), encoding="utf-8")
+        aside.replace(self._path)
 
 
 class Limiter:

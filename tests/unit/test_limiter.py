@@ -115,22 +115,6 @@ def test_a_damaged_slot_file_is_begun_anew(tmp_path: Path, text: str) -> None:
     assert len(json.loads(path.read_text())["calls"]) == 1
 
 
-def test_a_slot_file_that_has_less_to_tell_than_before_is_read_as_it_is(tmp_path: Path) -> None:
-    path, clock = tmp_path / "calls.json", VirtualClock()
-    fast, slow = (
-        Line(clock, SlotFile(path), lambda: 9.0, Random(4)),
-        Line(clock, SlotFile(path), lambda: 1.0, Random(4)),
-    )
-    for _ in range(9):
-        fast.call(0.01)
-    size = path.stat().st_size
-    sent = slow.limiter.wait_for_turn()
-    kept = json.loads(path.read_text(encoding="ascii"))
-    assert len(kept["calls"]) == 2 and kept["calls"][-1][0] == sent
-    assert path.stat().st_size == size
-    assert list(tmp_path.glob("*.aside")) == []
-
-
 def test_after_a_429_no_process_calls_until_the_time_is_over(tmp_path: Path) -> None:
     clock = VirtualClock()
     lines = [Line(clock, SlotFile(tmp_path / "calls.json"), lambda: 5.0, Random(5)) for _ in range(2)]
