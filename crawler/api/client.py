@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
-from crawler.api import records
+from crawler.api import reading, records
 from crawler.api.lookahead import Job, Lookahead
 from crawler.api.refusals import parse_missing_ids
 from crawler.api.transport import Answered, Request, Transport
@@ -90,18 +91,19 @@ class Client:
     def fetch_listing(self, listing_id: int) -> records.ListingRecord:
         """Return one listing with images and shop; Gone where the API does not know it."""
         request = Request("getListing", f"/listings/{listing_id}", (("includes", "Images,Shop"),))
-        listing = self._get_one((request, records.parse_listing))
+        listing = self._get_one((request, reading.untyped(records.parse_listing)))
         _refuse_another(request, listing.listing_id, listing_id)
         return listing
 
     def fetch_images(self, listing_id: int) -> tuple[records.ImageRecord, ...]:
         """Return all images of a listing; Gone where the API does not know it."""
-        return self._get_one((Request("getListingImages", f"/listings/{listing_id}/images"), records.parse_images))
+        request = Request("getListingImages", f"/listings/{listing_id}/images")
+        return self._get_one((request, reading.untyped(records.parse_images)))
 
     def fetch_shop(self, shop_id: int) -> records.ShopRecord:
         """Return one shop; Gone where the API does not know it."""
-        request, parse = shop_job(shop_id)
-        shop = self._get_one((request, parse))
+        request, read = shop_job(shop_id)
+        shop = self._get_one((request, read))
         _refuse_another(request, shop.shop_id, shop_id)
         return shop
 
@@ -114,7 +116,8 @@ class Client:
 
     def fetch_taxonomy(self) -> dict[int, records.TaxonomyNode]:
         """Return the buyers' category tree, which is what searches filter by."""
-        return self._get((Request("getBuyerTaxonomyNodes", "/buyer-taxonomy/nodes"), records.parse_taxonomy))
+        request = Request("getBuyerTaxonomyNodes", "/buyer-taxonomy/nodes")
+        return self._get((request, reading.untyped(records.parse_taxonomy)))
 
     def is_alive(self) -> bool:
         """Return whether the server answers at all."""
@@ -138,11 +141,11 @@ class Client:
         """Drop what was called ahead."""
         self._lookahead.forget()
 
-    def _get(self, job: tuple[Request, Callable[[Any], Parsed]]) -> Parsed:
+    def _get(self, job: tuple[Request, Callable[[bytes], Parsed]]) -> Parsed:
         answer: Answered[Parsed] = self._lookahead.get(*job)
         return answer.told
 
-    def _get_one(self, job: tuple[Request, Callable[[Any], Parsed]]) -> Parsed:
+    def _get_one(self, job: tuple[Request, Callable[[bytes], Parsed]]) -> Parsed:
         try:
             return self._get(job)
         except ItemTrouble as trouble:
@@ -151,7 +154,7 @@ class Client:
             raise
 
 
-def search_job(search: Search) -> tuple[Request, Callable[[Any], records.SearchPage]]:
+def search_job(search: Search) -> tuple[Request, Callable[[bytes], records.SearchPage]]:
     """Return the call for a page of a search."""
     query = [
         ("taxonomy_id", str(search.taxonomy_id)),
@@ -163,23 +166,23 @@ def search_job(search: Search) -> tuple[Request, Callable[[Any], records.SearchP
         query.append(("min_price", _price(search.min_price)))
     if search.max_price is not None:
         query.append(("max_price", _price(search.max_price)))
-    return Request("findAllListingsActive", "/listings/active", tuple(query)), records.parse_search_page
+    return Request("findAllListingsActive", "/listings/active", tuple(query)), reading.read_search_page
 
 
-def listings_job(listing_ids: Sequence[int]) -> tuple[Request, Callable[[Any], records.ListingBatch]]:
+def listings_job(listing_ids: Sequence[int]) -> tuple[Request, Callable[[bytes], records.ListingBatch]]:
     """Return the call for a batch of listings."""
     query = (("listing_ids", ",".join(map(str, listing_ids))), ("includes", "Images,Shop"))
-    return Request("getListingsByListingIds", "/listings/batch", query), records.parse_listing_batch
+    return Request("getListingsByListingIds", "/listings/batch", query), reading.read_listing_batch
 
 
-def shop_job(shop_id: int) -> tuple[Request, Callable[[Any], records.ShopRecord]]:
+def shop_job(shop_id: int) -> tuple[Request, Callable[[bytes], records.ShopRecord]]:
     """Return the call for one shop."""
-    return Request("getShop", f"/shops/{shop_id}"), records.parse_shop
+    return Request("getShop", f"/shops/{shop_id}"), reading.untyped(records.parse_shop)
 
 
 def reviews_job(
     shop_id: int, offset: int, since: int, until: int | None
-) -> tuple[Request, Callable[[Any], records.ReviewPage]]:
+) -> tuple[Request, Callable[[bytes], records.ReviewPage]]:
     """Return the call for a page of a shop's reviews of the time between the two moments (Unix seconds)."""
     query = [
         ("limit", str(PAGE_ROWS)),
@@ -189,11 +192,7 @@ def reviews_job(
     if until is not None:
         query.append(("max_created", str(until)))
     request = Request("getReviewsByShop", f"/shops/{shop_id}/reviews", tuple(query))
-
-    def parse(payload: Any) -> records.ReviewPage:
-        return records.parse_review_page(payload, shop_id)
-
-    return request, parse
+    return request, partial(reading.read_review_page, shop_id=shop_id)
 
 
 def _refuse_another(request: Request, told_id: int, asked_id: int) -> None:

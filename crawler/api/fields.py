@@ -11,6 +11,7 @@ from typing import Any
 
 # Only entities that end in `;` are decoded: sellers write `?a=1&para=2`, which is no entity.
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+FREQUENT = (("&#39;", "'"), ("&quot;", '"'), ("&lt;", "<"), ("&gt;", ">"))
 INTEGER = re.compile(r"\s*-?[0-9]{1,19}\s*")
 LARGEST_INTEGER = 2**63 - 1  # that a database takes
 LARGEST_ID = 2**53 - 1  # that is the same number in every program's JSON
@@ -21,10 +22,23 @@ DEEPEST = 20  # of lists in a list that is kept as JSON; Etsy's go two deep
 
 def clean_text(text: str) -> str:
     """Return the text as meant for a reader: entities decoded once, no characters a database refuses."""
-    if text.isascii() and "&" not in text and "\x00" not in text:  # as most are
-        return text
-    decoded = ENTITY.sub(lambda match: _decoded(match.group()), text)
-    return decoded.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    if "&" in text:
+        text = _without_entities(text)
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def clean(text: str | None) -> str | None:
+    """Return the text cleaned, None where there is none."""
+    return text if text is None else clean_text(text)
+
+
+def _without_entities(text: str) -> str:
+    # What these stand for can begin or end no other entity, so they may go first; the rest in one look, & not twice.
+    for entity, letter in FREQUENT:
+        text = text.replace(entity, letter)
+    return ENTITY.sub(lambda match: _decoded(match.group()), text) if "&" in text else text
 
 
 @lru_cache(maxsize=1_000)
@@ -39,17 +53,20 @@ def one_line(text: str) -> str:
 
 def read_text(row: dict[str, Any], key: str) -> str | None:
     """Return the text under the key, cleaned; numbers are taken as their digits."""
+    return clean(read_told(row, key))
+
+
+def read_told(row: dict[str, Any], key: str) -> str | None:
+    """Return the text under the key as it was told; numbers are taken as their digits."""
     value = row.get(key)
     if isinstance(value, str):
-        return clean_text(value)
+        return value
     return str(value) if _is_number(value) else None
 
 
 def read_integer(row: dict[str, Any], key: str) -> int | None:
     """Return the whole number under the key; digits in a string count, fractions are cut."""
     value = row.get(key)
-    if type(value) is int:  # most values by far
-        return value if -LARGEST_INTEGER <= value <= LARGEST_INTEGER else None
     if isinstance(value, str):
         # Not int() alone, which takes 1_000 and the digits of every script.
         value = int(value) if INTEGER.fullmatch(value) else None
@@ -96,12 +113,11 @@ def read_list(row: dict[str, Any], key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def read_json_array(row: dict[str, Any], key: str) -> str:
-    """Return the list under the key as a JSON array with every text in it cleaned; `[]` for none.
+def json_array(values: list[Any] | None) -> str:
+    """Return the list as a JSON array with every text in it cleaned; `[]` for none.
 
     What is no number for a database, and what is nested deeper than any list of Etsy's, is null in it.
     """
-    values = read_list(row, key)
     return AS_JSON(_cleaned(values, DEEPEST)) if values else "[]"
 
 

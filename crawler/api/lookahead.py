@@ -18,7 +18,7 @@ SPACING_SECONDS = 0.2
 WORK_SECONDS = 0.1  # what a step may take beside its call, so that the next one does not come late
 LOOK_SECONDS = 0.1  # between two looks at what has come while an answer is waited for
 STALE_SECONDS = 300.0  # an answer from before the lid was shut must not pass for a new one
-Job = tuple[Request, Callable[[Any], Any]]
+Job = tuple[Request, Callable[[bytes], Any]]
 
 
 class Lookahead:
@@ -66,11 +66,11 @@ class Lookahead:
         self._deepest = max(self._deepest, depth)
         named, under_way = dict(self._offered()), 0
         self._drop([request for request in self._ahead if request not in named and request != awaited])
-        for request, parse in named.items():
+        for request, read in named.items():
             if request not in self._ahead:
                 if under_way >= 2 * depth or len(self._ahead) >= MOST_AHEAD:
                     return
-                self._begin(request, parse)
+                self._begin(request, read)
             under_way += not self._ahead[request][0].done()
 
     def peek(self, request: Request) -> Any:
@@ -78,13 +78,13 @@ class Lookahead:
         future = self._ahead[request][0] if request in self._ahead else None
         return future.result() if future is not None and future.done() and future.exception() is None else None
 
-    def get(self, request: Request, parse: Callable[[Any], Any]) -> Any:
+    def get(self, request: Request, read: Callable[[bytes], Any]) -> Any:
         """Return the answer, at once where it was called ahead; raises what Transport.send raises."""
         if not self._workers:
-            return self._transport.send(request, parse)
+            return self._transport.send(request, read)
         self._drop_stale()
         if request not in self._ahead:
-            self._begin(request, parse)
+            self._begin(request, read)
         future = self._ahead[request][0]
         wait([future], LOOK_SECONDS)
         while not future.done():
@@ -108,20 +108,20 @@ class Lookahead:
         for request in requests:
             self._ahead.pop(request)[0].cancel()  # one that no thread has taken up yet is not made at all
 
-    def _begin(self, request: Request, parse: Callable[[Any], Any]) -> None:
+    def _begin(self, request: Request, read: Callable[[bytes], Any]) -> None:
         future: Future[Any] = Future()
         self._ahead[request] = (future, self._stop.clock.now())
         if self._threads < min(self._workers, len(self._ahead)):
             threading.Thread(target=self._work, name=f"call-{self._threads}", daemon=True).start()
             self._threads += 1
-        self._jobs.put(((request, parse), future))
+        self._jobs.put(((request, read), future))
 
     def _work(self) -> None:
         while True:
-            (request, parse), future = self._jobs.get()
+            (request, read), future = self._jobs.get()
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(self._transport.send(request, parse))
+                future.set_result(self._transport.send(request, read))
             except BaseException as error:
                 future.set_exception(error)

@@ -1,7 +1,8 @@
-"""What the API's answers say, as frozen records; with refusals.py the only file that knows Etsy's JSON keys.
+"""What the API's answers say, as frozen records; pure. shapes.py has Etsy's JSON keys.
 
-`parse_` functions are pure. Every key may be missing and every value null: a record holds None there. What
-has no identity (no id) or no shape (a list where an object should be) raises Unreadable.
+`parse_…` takes JSON values, `…_of` what was decoded into a shape already. Every key may be missing and every value
+null: a record holds None there. What has no identity (no id) or no shape (a list where an object should be) raises
+Unreadable.
 """
 
 from __future__ import annotations
@@ -12,16 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from crawler.api.fields import (
-    read_count,
-    read_flag,
-    read_id,
-    read_integer,
-    read_json_array,
-    read_list,
-    read_real,
-    read_text,
-)
+from crawler.api import shapes
+from crawler.api.fields import clean, clean_text, json_array, read_count, read_id, read_list, read_text, read_told
 
 ADDRESS = re.compile(
     r"(?P<plain>^https?://[^/]+(?:/[0-9]+/r)?)?/il/(?P<hex>[0-9a-f]+)/(?P<id>[1-9][0-9]{0,17})"
@@ -30,6 +23,7 @@ ADDRESS = re.compile(
 LAST_RANK = 1_000_000  # of an image that has none
 MOST_ROWS = 10_000  # a hundred times a page; what has more is no page, and more than one statement takes
 IMAGE_SIZES = ("url_570xN", "url_fullxfull", "url_170x135", "url_75x75")
+Told = TypeVar("Told")
 Record = TypeVar("Record")
 
 
@@ -49,6 +43,9 @@ class Money:
     def major(self) -> float | None:
         """The price in major units, None where it cannot be told."""
         return self.amount / self.divisor if self.amount is not None and self.divisor else None
+
+
+NO_MONEY = Money(None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +191,30 @@ class TaxonomyNode:
 def parse_search_page(payload: Any) -> SearchPage:
     """Return one page of findAllListingsActive."""
     count, results = _count_and_results(payload)
-    rows, unreadable = _each(results, parse_search_row)
-    return SearchPage(count, tuple(rows), len(unreadable))
+    rows, failures = _each(results, parse_search_row)
+    return SearchPage(count, tuple(rows), len(failures))
 
 
-def parse_search_row(row: dict[str, Any]) -> SearchRow:
+def search_page_of(told: shapes.SearchPage) -> SearchPage:
+    """Return the same page of an answer that was decoded."""
+    rows, failures = _each(told.results, search_row_of)
+    return SearchPage(told.count, tuple(rows), len(failures))
+
+
+def parse_search_row(row: Any) -> SearchRow:
     """Return what a search says of one listing."""
+    row = _object(row)
+    return search_row_of(shapes.loosely(shapes.SearchRow, row, price=_told_money(row.get("price"))))
+
+
+def search_row_of(told: shapes.SearchRow) -> SearchRow:
+    """Return the same of a row that was decoded."""
     return SearchRow(
-        listing_id=_identity(row, "listing_id"),
-        shop_id=read_id(row, "shop_id"),
-        when_made=read_text(row, "when_made"),
-        taxonomy_id=read_integer(row, "taxonomy_id"),
-        price=parse_money(row.get("price")),
+        _identity(told.listing_id, "listing_id"),
+        told.shop_id,
+        clean(told.when_made),
+        told.taxonomy_id,
+        money_of(told.price),
     )
 
 
@@ -213,74 +222,87 @@ def parse_listing_batch(payload: Any) -> ListingBatch:
     """Return the listings of getListingsByListingIds; one bad listing does not spoil the others."""
     _, results = _count_and_results(payload)
     listings, failures = _each(results, parse_listing)
-    unreadable = {}
-    for row, reason in failures:
-        listing_id = read_id(row, "listing_id") if isinstance(row, dict) else None
-        if listing_id is not None:
-            unreadable[listing_id] = reason
+    named = ((read_id(row, "listing_id") if isinstance(row, dict) else None, reason) for row, reason in failures)
+    return ListingBatch(tuple(listings), {listing_id: reason for listing_id, reason in named if listing_id is not None})
+
+
+def listing_batch_of(told: shapes.ListingBatch) -> ListingBatch:
+    """Return the same of an answer that was decoded."""
+    listings, failures = _each(told.results, listing_of)
+    unreadable = {row.listing_id: reason for row, reason in failures if row.listing_id is not None}
     return ListingBatch(tuple(listings), unreadable)
 
 
 def parse_listing(row: Any) -> ListingRecord:
     """Return one listing with its shop and images, of a batch or of getListing."""
-    if not isinstance(row, dict):
-        raise Unreadable(f"a listing is a {type(row).__name__}, not an object")
-    shop_record, images = _optional(row.get("shop"), parse_shop), row.get("images")
+    row = _object(row, "a listing")
+    shop = shapes.loosely(shapes.Shop, row["shop"]) if isinstance(row.get("shop"), dict) else None
+    images = _told_images(row["images"]) if isinstance(row.get("images"), list) else None
+    price = _told_money(row.get("price"))
+    return listing_of(shapes.loosely(shapes.Listing, row, price=price, shop=shop, images=images))
+
+
+def listing_of(told: shapes.Listing) -> ListingRecord:
+    """Return the same of a listing that was decoded."""
+    shop = _shop_or_none(told.shop)
     return ListingRecord(
-        listing_id=_identity(row, "listing_id"),
-        shop_id=read_id(row, "shop_id") or (shop_record.shop_id if shop_record else None),
-        title=read_text(row, "title"),
-        description=read_text(row, "description"),
-        creation_timestamp=read_integer(row, "creation_timestamp"),
-        url=read_text(row, "url"),
-        is_customizable=read_flag(row, "is_customizable"),
-        is_personalizable=read_flag(row, "is_personalizable"),
-        listing_type=read_text(row, "listing_type"),
-        tags=read_json_array(row, "tags"),
-        materials=read_json_array(row, "materials"),
-        processing_min=read_integer(row, "processing_min"),
-        processing_max=read_integer(row, "processing_max"),
-        who_made=read_text(row, "who_made"),
-        when_made=read_text(row, "when_made"),
-        item_weight=read_real(row, "item_weight"),
-        item_weight_unit=read_text(row, "item_weight_unit"),
-        item_length=read_real(row, "item_length"),
-        item_width=read_real(row, "item_width"),
-        item_height=read_real(row, "item_height"),
-        item_dimensions_unit=read_text(row, "item_dimensions_unit"),
-        should_auto_renew=read_flag(row, "should_auto_renew"),
-        language=read_text(row, "language"),
-        price=parse_money(row.get("price")),
-        taxonomy_id=read_integer(row, "taxonomy_id"),
-        production_partners=read_json_array(row, "production_partners"),
-        state=read_text(row, "state"),
-        ending_timestamp=read_integer(row, "ending_timestamp"),
-        quantity=read_integer(row, "quantity"),
-        num_favorers=read_integer(row, "num_favorers"),
-        views=read_integer(row, "views"),
-        shop=shop_record,
-        images=parse_images(images) if isinstance(images, list) else None,
+        listing_id=_identity(told.listing_id, "listing_id"),
+        shop_id=told.shop_id or (shop.shop_id if shop else None),
+        title=clean(told.title),
+        description=clean(told.description),
+        creation_timestamp=told.creation_timestamp,
+        url=clean(told.url),
+        is_customizable=_number(told.is_customizable),
+        is_personalizable=_number(told.is_personalizable),
+        listing_type=clean(told.listing_type),
+        tags=json_array(told.tags),
+        materials=json_array(told.materials),
+        processing_min=told.processing_min,
+        processing_max=told.processing_max,
+        who_made=clean(told.who_made),
+        when_made=clean(told.when_made),
+        item_weight=told.item_weight,
+        item_weight_unit=clean(told.item_weight_unit),
+        item_length=told.item_length,
+        item_width=told.item_width,
+        item_height=told.item_height,
+        item_dimensions_unit=clean(told.item_dimensions_unit),
+        should_auto_renew=_number(told.should_auto_renew),
+        language=clean(told.language),
+        price=money_of(told.price),
+        taxonomy_id=told.taxonomy_id,
+        production_partners=json_array(told.production_partners),
+        state=clean(told.state),
+        ending_timestamp=told.ending_timestamp,
+        quantity=told.quantity,
+        num_favorers=told.num_favorers,
+        views=told.views,
+        shop=shop,
+        images=None if told.images is None else images_of(told.images),
     )
 
 
 def parse_shop(row: Any) -> ShopRecord:
     """Return one shop, of getShop or of a listing's `shop`."""
-    if not isinstance(row, dict):
-        raise Unreadable(f"a shop is a {type(row).__name__}, not an object")
+    return shop_of(shapes.loosely(shapes.Shop, _object(row, "a shop")))
+
+
+def shop_of(told: shapes.Shop) -> ShopRecord:
+    """Return the same of a shop that was decoded."""
     return ShopRecord(
-        shop_id=_identity(row, "shop_id"),
-        create_date=read_integer(row, "create_date"),
-        url=read_text(row, "url"),
-        is_shop_us_based=read_flag(row, "is_shop_us_based"),
-        shipping_from_country_iso=read_text(row, "shipping_from_country_iso"),
-        shop_location_country_iso=read_text(row, "shop_location_country_iso"),
-        update_date=read_integer(row, "update_date"),
-        listing_active_count=read_integer(row, "listing_active_count"),
-        accepts_custom_requests=read_flag(row, "accepts_custom_requests"),
-        num_favorers=read_integer(row, "num_favorers"),
-        transaction_sold_count=read_count(row, "transaction_sold_count"),
-        review_average=read_real(row, "review_average"),
-        review_count=read_count(row, "review_count"),
+        shop_id=_identity(told.shop_id, "shop_id"),
+        create_date=told.create_date,
+        url=clean(told.url),
+        is_shop_us_based=_number(told.is_shop_us_based),
+        shipping_from_country_iso=clean(told.shipping_from_country_iso),
+        shop_location_country_iso=clean(told.shop_location_country_iso),
+        update_date=told.update_date,
+        listing_active_count=told.listing_active_count,
+        accepts_custom_requests=_number(told.accepts_custom_requests),
+        num_favorers=told.num_favorers,
+        transaction_sold_count=told.transaction_sold_count,
+        review_average=told.review_average,
+        review_count=told.review_count,
     )
 
 
@@ -289,20 +311,27 @@ def parse_images(rows: Any) -> tuple[ImageRecord, ...]:
     rows = rows.get("results") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise Unreadable("the images are no list")
-    # The first mention of an image wins, and the order of the answer is kept.
-    images, _ = _each(rows, parse_image)
-    return tuple({image.image_id: image for image in reversed(images)}.values())[::-1]
+    return _once(_each(rows, parse_image)[0])
 
 
-def parse_image(row: dict[str, Any]) -> ImageRecord:
+def images_of(told: list[shapes.Image]) -> tuple[ImageRecord, ...]:
+    """Return the same of a list that was decoded."""
+    return _once(_each(told, image_of)[0])
+
+
+def parse_image(row: Any) -> ImageRecord:
     """Return one image; the id in its address is the true one, `listing_image_id` may differ."""
-    address = read_text(row, IMAGE_SIZES[0]) or next(filter(None, (read_text(row, size) for size in IMAGE_SIZES)), None)
-    match = ADDRESS.search(address or "")
-    rank = read_integer(row, "rank")
-    if address is None or match is None:
-        return ImageRecord(_identity(row, "listing_image_id"), rank, "", "", address)
+    return image_of(_told_image(_object(row)))
+
+
+def image_of(told: shapes.Image) -> ImageRecord:
+    """Return the same of an image that was decoded."""
+    address = clean_text(told.url_570xN)
+    match = ADDRESS.search(address)
+    if match is None:
+        return ImageRecord(_identity(told.listing_image_id, "listing_image_id"), told.rank, "", "", address or None)
     plain, hex_part, image_id, suffix, query = match.groups()
-    return ImageRecord(int(image_id), rank, hex_part, suffix, None if plain and not query else address)
+    return ImageRecord(int(image_id), told.rank, hex_part, suffix, None if plain and not query else address)
 
 
 def primary_image_id(images: tuple[ImageRecord, ...]) -> int | None:
@@ -315,26 +344,35 @@ def primary_image_id(images: tuple[ImageRecord, ...]) -> int | None:
 def parse_review_page(payload: Any, shop_id: int) -> ReviewPage:
     """Return one page of getReviewsByShop for the shop that was asked about."""
     count, results = _count_and_results(payload)
-    reviews, unreadable = _each(results, lambda row: parse_review(row, shop_id))
-    return ReviewPage(count, tuple(reviews), len(unreadable))
+    reviews, failures = _each(results, lambda row: parse_review(row, shop_id))
+    return ReviewPage(count, tuple(reviews), len(failures))
 
 
-def parse_review(row: dict[str, Any], shop_id: int) -> ReviewRecord:
+def review_page_of(told: shapes.ReviewPage, shop_id: int) -> ReviewPage:
+    """Return the same page of an answer that was decoded."""
+    reviews, failures = _each(told.results, lambda row: review_of(row, shop_id))
+    return ReviewPage(told.count, tuple(reviews), len(failures))
+
+
+def parse_review(row: Any, shop_id: int) -> ReviewRecord:
     """Return one review; it is told from others by `transaction_id`, or by a number made of what it says."""
-    listing_id, buyer = read_integer(row, "listing_id"), read_integer(row, "buyer_user_id")
-    created = read_integer(row, "create_timestamp")
-    created = created if created is not None else read_integer(row, "created_timestamp")
-    transaction_id = read_id(row, "transaction_id")
+    return review_of(shapes.loosely(shapes.Review, _object(row)), shop_id)
+
+
+def review_of(told: shapes.Review, shop_id: int) -> ReviewRecord:
+    """Return the same of a review that was decoded."""
+    created = told.create_timestamp if told.create_timestamp is not None else told.created_timestamp
+    transaction_id = told.transaction_id
     if transaction_id is None:
-        transaction_id = _stand_in(shop_id, listing_id, buyer, created)
+        transaction_id = _stand_in(shop_id, told.listing_id, told.buyer_user_id, created)
     return ReviewRecord(
         transaction_id=transaction_id,
         shop_id=shop_id,
-        listing_id=listing_id,
-        buyer_user_id=buyer,
-        rating=read_integer(row, "rating"),
-        review=read_text(row, "review"),
-        language=read_text(row, "language"),
+        listing_id=told.listing_id,
+        buyer_user_id=told.buyer_user_id,
+        rating=told.rating,
+        review=clean(told.review),
+        language=clean(told.language),
         create_timestamp=created,
     )
 
@@ -358,9 +396,28 @@ def parse_taxonomy(payload: Any) -> dict[int, TaxonomyNode]:
 
 def parse_money(value: Any) -> Money:
     """Return a price; all None where there is none."""
-    if not isinstance(value, dict):
-        return Money(None, None, None)
-    return Money(read_integer(value, "amount"), read_integer(value, "divisor"), read_text(value, "currency_code"))
+    return money_of(_told_money(value))
+
+
+def money_of(told: shapes.Money | None) -> Money:
+    """Return the same of a price that was decoded."""
+    return NO_MONEY if told is None else Money(told.amount, told.divisor, clean(told.currency_code))
+
+
+def _told_money(value: Any) -> shapes.Money | None:
+    return shapes.loosely(shapes.Money, value) if isinstance(value, dict) else None
+
+
+def _told_images(rows: list[Any]) -> list[shapes.Image]:
+    if len(rows) > MOST_ROWS:
+        raise Unreadable(f"{len(rows)} images are more than any listing has")
+    return [_told_image(row) for row in rows if isinstance(row, dict)]
+
+
+def _told_image(row: dict[str, Any]) -> shapes.Image:
+    """Return the image with the address of whichever size is told, the usual one first."""
+    address = next(filter(None, (read_told(row, size) for size in IMAGE_SIZES)), "")
+    return shapes.loosely(shapes.Image, row, url_570xN=address)
 
 
 def _count_and_results(payload: Any) -> tuple[int | None, list[Any]]:
@@ -370,33 +427,43 @@ def _count_and_results(payload: Any) -> tuple[int | None, list[Any]]:
     return read_count(payload, "count"), results
 
 
-def _each(rows: list[Any], parse: Callable[[dict[str, Any]], Record]) -> tuple[list[Record], list[tuple[Any, str]]]:
+def _each(rows: list[Told], parse: Callable[[Told], Record]) -> tuple[list[Record], list[tuple[Told, str]]]:
     """Return the rows that parse, and each of the others with its reason."""
     if len(rows) > MOST_ROWS:
         raise Unreadable(f"{len(rows)} rows are more than any answer has")
-    parsed, failures = [], []
+    parsed: list[Record] = []
+    failures: list[tuple[Told, str]] = []
     for row in rows:
         try:
-            if not isinstance(row, dict):
-                raise Unreadable(f"a row is a {type(row).__name__}, not an object")
             parsed.append(parse(row))
         except Unreadable as reason:
             failures.append((row, str(reason)))
     return parsed, failures
 
 
-def _identity(row: dict[str, Any], key: str) -> int:
-    value = read_id(row, key)
+def _once(images: list[ImageRecord]) -> tuple[ImageRecord, ...]:
+    """Return each image once: its first mention wins, and the order of the answer is kept."""
+    return tuple({image.image_id: image for image in reversed(images)}.values())[::-1]
+
+
+def _object(row: Any, what: str = "a row") -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise Unreadable(f"{what} is a {type(row).__name__}, not an object")
+    return row
+
+
+def _identity(value: int | None, key: str) -> int:
     if value is None:
         raise Unreadable(f"{key} is missing or no id")
     return value
 
 
-def _optional(value: Any, parse: Callable[[Any], Record]) -> Record | None:
-    try:
-        return parse(value) if value is not None else None
-    except Unreadable:
-        return None
+def _shop_or_none(told: shapes.Shop | None) -> ShopRecord | None:
+    return None if told is None or told.shop_id is None else shop_of(told)
+
+
+def _number(flag: bool | int | None) -> int | None:
+    return None if flag is None else int(flag)
 
 
 def _stand_in(*parts: int | None) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import backoff
-import orjson
 
 from crawler.api.ledger import Ledger
 from crawler.api.limiter import Limiter
+from crawler.api.reading import NotJson, load_json
 from crawler.api.records import Unreadable
 from crawler.api.refusals import parse_error
 from crawler.api.wire import Wire, WireAnswer, WireError
@@ -67,7 +66,7 @@ class KeyDoubted(CanHeal):
 class Transport:
     """Makes calls, one at a time per thread.
 
-    It does not know what an answer means: `parse` is given, and may say Unreadable.
+    It does not know what an answer means: what reads its body is given, and may say NotJson or Unreadable.
     """
 
     def __init__(self, wire: Wire, limiter: Limiter, ledger: Ledger, clock: Clock, stop: Stop) -> None:
@@ -78,8 +77,8 @@ class Transport:
         self._stop = stop
         self.latency_seconds = 0.0
 
-    def send(self, request: Request, parse: Callable[[Any], Parsed]) -> Answered[Parsed]:
-        """Return the parsed answer.
+    def send(self, request: Request, read: Callable[[bytes], Parsed]) -> Answered[Parsed]:
+        """Return what is read in the answer.
 
         Raises ServerTrouble after about a minute of failures that could heal, ItemTrouble for what no retry
         helps, KeyRefused, QuotaSpent, Stopped.
@@ -92,7 +91,7 @@ class Transport:
             attempts, doubted = attempts + 1, False
             try:
                 answer = self._attempt(request)
-                return Answered(parse(_json(answer)), parse_http_date(answer.headers.get("date", "")))
+                return Answered(_read(answer, read), parse_http_date(answer.headers.get("date", "")))
             except Unreadable as reason:
                 unreadable += 1
                 # JSON without sense may be a passing fault of the server, so it gets a few tries, but not a minute.
@@ -115,7 +114,7 @@ class Transport:
     def is_alive(self) -> bool:
         """Return whether the server answers a ping: if so, the trouble is with one thing."""
         try:
-            _json(self._attempt(PING))
+            _read(self._attempt(PING), load_json)
         except (CanHeal, Unreadable):
             return False
         except ItemTrouble:
@@ -206,21 +205,17 @@ def _key_refused(reason: str) -> KeyRefused:
     )
 
 
-def _json(answer: WireAnswer) -> Any:
+def _read(answer: WireAnswer, read: Callable[[bytes], Parsed]) -> Parsed:
     try:
-        return orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        pass
-    try:  # the standard library takes what orjson refuses: lone surrogates, integers beyond 64 bits
-        return json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
-        raise CanHeal("the answer is no JSON") from error
+        return read(answer.body)
+    except NotJson as reason:
+        raise CanHeal(str(reason)) from reason
 
 
 def _error_text(answer: WireAnswer) -> str:
     try:
-        return parse_error(orjson.loads(answer.body))
-    except orjson.JSONDecodeError:
+        return parse_error(load_json(answer.body))
+    except NotJson:
         return parse_error(answer.body[:80].decode("utf-8", "replace"))
 
 

@@ -23,7 +23,8 @@ SEED = int(os.environ.get("FUZZ_SEED") or (secrets.randbits(32) if GIVEN else 0)
 SHARES = {
     "any answer": 20,
     "rows of any values": 3,
-    "mutated answers": 13,
+    "mutated answers": 8,
+    "both ways": 5,
     "errors": 5,
     "exchanges": 13,
     "headers": 6,

@@ -12,6 +12,7 @@ import pytest
 from crawler.api.ledger import Ledger
 from crawler.api.limiter import Limiter, SlotFile
 from crawler.api.quota import Quota
+from crawler.api.reading import load_json, untyped
 from crawler.api.records import Unreadable
 from crawler.api.transport import PATIENCE_SECONDS, Request, Transport
 from crawler.api.wire import WireAnswer, WireError
@@ -66,7 +67,7 @@ class Line:
         self.transport = Transport(self.server, limiter, self.ledger, self.clock, self.stop)
 
     def send(self, parse: Callable[[Any], Any] = lambda payload: payload, request: Request = ASKED) -> Any:
-        return self.transport.send(request, parse).told
+        return self.transport.send(request, untyped(parse)).told
 
 
 HEALS: list[Said] = [
@@ -334,5 +335,5 @@ def test_no_error_of_the_family_is_lost_in_a_retry() -> None:
 )
 def test_an_answer_tells_when_it_was_made_by_the_server_s_clock(date: str | None, moment: int | None) -> None:
     line = Line(WireAnswer(200, {} if date is None else {"date": date}, b"{}"))
-    answer = line.transport.send(ASKED, lambda payload: payload)
+    answer = line.transport.send(ASKED, load_json)
     assert (answer.told, answer.server_time) == ({}, moment)
