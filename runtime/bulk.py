@@ -1,52 +1,130 @@
-"""Many rows in one statement: Peewee's models tell the names, the driver's `executemany` does the work.
+"""Many rows in one statement, and one statement many times: Peewee's models tell the names, the driver does the work.
 
 Peewee renders every value of a multi-row insert into the statement anew, which was most of a step's time: a crawl
-of 3,000 listings from the sandbox in the same process took 9.0 s with `insert_many` and 3.2 s with this.
+of 3,000 listings from the sandbox in the same process took 9.0 s with `insert_many` and 3.2 s with this. It also takes
+longer to render a select of one row than SQLite to answer it, so what each step asks is rendered once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import peewee
-from peewee import SQL, Field, Model, TextField
+from peewee import SQL, Field, Model, TextField, Value
 
 EXCEPTIONS: Any = peewee.__dict__["__exception_wrapper__"]  # its type stubs leave it out
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of a value in a query that is rendered before the value is known."""
+
+    name: str
+
+
+def slot(name: str) -> Any:
+    """Return what stands in a prepared query for the value of that name."""
+    return Value(Slot(name), converter=False)
+
+
+class Prepared:
+    """A query of one model's table that is rendered once for each kind of database and run with other values each time.
+
+    `make` returns the query, with slots in the place of its values. Rows are as the driver gives them.
+    """
+
+    def __init__(self, model: type[Model], make: Callable[[], Any]) -> None:
+        self._model = model
+        self._make = make
+        self._rendered: dict[type[Any], tuple[str, list[Any]]] = {}
+
+    def rows(self, **values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a select."""
+        with EXCEPTIONS:
+            found: list[tuple[Any, ...]] = self._execute(values).fetchall()
+        return found
+
+    def row(self, **values: Any) -> tuple[Any, ...] | None:
+        """Return the first row of a select, None where there is none."""
+        return next(iter(self.rows(**values)), None)
+
+    def run(self, **values: Any) -> int:
+        """Change rows and return how many."""
+        return int(self._execute(values).rowcount)
+
+    def _execute(self, values: Mapping[str, Any]) -> Any:
+        database = _meta(self._model).database
+        rendered = self._rendered.get(type(database))
+        if rendered is None:
+            rendered = self._rendered[type(database)] = self._make().sql()
+        statement, params = rendered
+        given = [values[param.name] if isinstance(param, Slot) else param for param in params]
+        return database.execute_sql(statement, given)
+
+
 def insert_new(model: type[Model], rows: Sequence[Row]) -> None:
     """Insert the rows, by field name, that are not there yet; what is there stays as it is."""
-    _execute(model, rows, "ON CONFLICT DO NOTHING")
+    if rows:
+        insert_new_tuples(*_as_tuples(model, rows))
+
+
+def insert_new_tuples(fields: Sequence[Field[Any]], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert the rows, each in the order of the fields, that are not there yet; what is there stays as it is."""
+    _insert(fields, rows, "ON CONFLICT DO NOTHING")
 
 
 def upsert(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], update: Sequence[Field[Any]]) -> None:
     """Insert the rows, by field name; of one that is there, update the named fields."""
+    if rows:
+        fields, values = _as_tuples(model, rows)
+        upsert_tuples(fields, values, key, update)
+
+
+def upsert_tuples(
+    fields: Sequence[Field[Any]],
+    rows: Sequence[tuple[Any, ...]],
+    key: Sequence[Field[Any]],
+    update: Sequence[Field[Any]],
+) -> None:
+    """Insert the rows, each in the order of the fields; of one that is there, update the named fields."""
     columns = ", ".join(f'"{field.column_name}" = EXCLUDED."{field.column_name}"' for field in update)
     target = ", ".join(f'"{field.column_name}"' for field in key)
-    _execute(model, rows, f"ON CONFLICT ({target}) DO UPDATE SET {columns}")
+    _insert(fields, rows, f"ON CONFLICT ({target}) DO UPDATE SET {columns}")
 
 
-def upsert_differing(model: type[Model], rows: Sequence[Row], key: Field[Any], fields: Sequence[Field[Any]]) -> None:
-    """Insert the rows, by field name; of one that is there, update those of the named fields that differ.
+def upsert_differing(
+    fields: Sequence[Field[Any]],
+    rows: Sequence[tuple[Any, ...]],
+    update: Sequence[Field[Any]],
+    there: Mapping[Any, tuple[Any, ...]] | None = None,
+) -> None:
+    """Insert the rows, each in the order of the fields, the key first; of one that is there, update those of the named
+    fields that differ.
 
     A database writes each index anew that has a column of a statement, whether or not its value changes. The rows are
-    read first, so the caller holds the transaction.
+    read first, unless the caller has read the named fields (`there`, by key); so the caller holds the transaction.
     """
-    there = {row[0]: row[1:] for row in find(key, [row[key.name] for row in rows], (key, *fields))}
-    names = [field.name for field in fields]
-    changed: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    key, names = fields[0], [field.name for field in update]
+    if there is None:
+        there = {row[0]: row[1:] for row in find(key, [row[0] for row in rows], (key, *update))}
+    places = [[field.name for field in fields].index(name) for name in names]
+    changed: defaultdict[tuple[int, ...], list[tuple[Any, ...]]] = defaultdict(list)
+    new = []
     for row in rows:
-        if row[key.name] in there:
-            both = zip(names, there[row[key.name]], strict=True)
-            differing = tuple(name for name, old in both if row[name] != old)
-            changed[differing].append({name: row[name] for name in (key.name, *differing)})
-    upsert(model, [row for row in rows if row[key.name] not in there], [key], fields)
+        if row[0] not in there:
+            new.append(row)
+            continue
+        told = [row[place] for place in places]
+        differing = tuple(i for i, old in enumerate(there[row[0]]) if told[i] != old)
+        changed[differing].append((*(told[i] for i in differing), row[0]))
+    upsert_tuples(fields, new, [key], update)
     for differing, those in changed.items():
         if differing:
-            update(model, those, [key])
+            _update([update[i] for i in differing], [key], those)
 
 
 def update(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], where: str = "") -> None:
@@ -55,11 +133,9 @@ def update(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], w
         return
     keys = [field.name for field in key]
     names = [name for name in rows[0] if name not in keys]
-    fields, param = _meta(model).fields, _meta(model).database.param
-    columns = ", ".join(f'"{fields[name].column_name}" = {param}' for name in names)
-    found = " AND ".join([*(f'"{fields[name].column_name}" = {param}' for name in keys), *([where] if where else [])])
-    statement = f'UPDATE "{_meta(model).table_name}" SET {columns} WHERE {found}'
-    _run(model, statement, [[row[name] for name in (*names, *keys)] for row in rows])
+    fields = _meta(model).fields
+    values = [tuple([row[name] for name in (*names, *keys)]) for row in rows]
+    _update([fields[name] for name in names], key, values, where)
 
 
 def delete(model: type[Model], keys: Sequence[Row]) -> None:
@@ -79,8 +155,10 @@ def within(field: Field[Any], ids: Iterable[int]) -> Any:
     return field.in_(SQL(_listed(field, ids)))
 
 
-def find(key: Field[Any], ids: Iterable[int], fields: Iterable[Field[Any]]) -> list[tuple[Any, ...]]:
-    """Return these fields of the rows whose key is one of the ids, as the driver gives them.
+def find(
+    key: Field[Any], ids: Iterable[int], fields: Iterable[Field[Any]], condition: str = ""
+) -> list[tuple[Any, ...]]:
+    """Return these fields, as the driver gives them, of the rows whose key is one of the ids and that are as asked.
 
     For what a step asks for again and again: Peewee takes as long to render the select as SQLite to answer it.
     """
@@ -89,7 +167,7 @@ def find(key: Field[Any], ids: Iterable[int], fields: Iterable[Field[Any]]) -> l
         return []
     columns = ", ".join(f'"{field.column_name}"' for field in fields)
     meta = _meta(key.model)
-    where = f'"{key.column_name}" IN {_listed(key, ids)}'
+    where = " AND ".join(filter(None, [condition, f'"{key.column_name}" IN {_listed(key, ids)}']))
     with EXCEPTIONS:
         rows: list[tuple[Any, ...]] = meta.database.execute_sql(
             f'SELECT {columns} FROM "{meta.table_name}" WHERE {where}'
@@ -125,14 +203,29 @@ def _listed(field: Field[Any], ids: Iterable[int]) -> str:
     return f"({','.join(map(repr, digits) if isinstance(field, TextField) else digits) or 'NULL'})"
 
 
-def _execute(model: type[Model], rows: Sequence[Row], conflict: str) -> None:
+def _as_tuples(model: type[Model], rows: Sequence[Row]) -> tuple[list[Field[Any]], list[tuple[Any, ...]]]:
+    names = list(rows[0])
+    return [_meta(model).fields[name] for name in names], [tuple([row[name] for name in names]) for row in rows]
+
+
+def _insert(fields: Sequence[Field[Any]], rows: Sequence[tuple[Any, ...]], conflict: str) -> None:
     if not rows:
         return
-    names, meta = list(rows[0]), _meta(model)
-    columns = ", ".join(f'"{meta.fields[name].column_name}"' for name in names)
-    holes = ", ".join([meta.database.param] * len(names))
-    statement = f'INSERT INTO "{meta.table_name}" ({columns}) VALUES ({holes}) {conflict}'
-    _run(model, statement, [[row[name] for name in names] for row in rows])
+    model = fields[0].model
+    columns = ", ".join(f'"{field.column_name}"' for field in fields)
+    holes = ", ".join([_meta(model).database.param] * len(fields))
+    _run(model, f'INSERT INTO "{_meta(model).table_name}" ({columns}) VALUES ({holes}) {conflict}', rows)
+
+
+def _update(
+    fields: Sequence[Field[Any]], key: Sequence[Field[Any]], rows: Sequence[tuple[Any, ...]], where: str = ""
+) -> None:
+    """Set the fields to the first values of each row, where the `key` fields are as its last ones."""
+    model = key[0].model
+    param = _meta(model).database.param
+    columns = ", ".join(f'"{field.column_name}" = {param}' for field in fields)
+    found = " AND ".join([*(f'"{field.column_name}" = {param}' for field in key), *([where] if where else [])])
+    _run(model, f'UPDATE "{_meta(model).table_name}" SET {columns} WHERE {found}', rows)
 
 
 def _meta(model: type[Model]) -> Any:

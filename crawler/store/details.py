@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from peewee import Field
 
-from crawler.api.records import ImageRecord, Money, primary_image_id
+from crawler.api.records import ImageRecord, ListingRecord, Money, primary_image_id
 from crawler.changes import DetailedListing, DetailsSeen, ImagesSeen, ListingsGone
 from crawler.store import failures, index, shops
 from models import ImageStatus, IndexedListing, Listing, ListingDynamic
 from runtime import bulk
 
 STATIC = (
+    "listing_id",
     "title",
     "description",
     "creation_timestamp",
@@ -38,8 +40,22 @@ STATIC = (
     "taxonomy_id",
     "production_partners",
 )
+FIGURES = ("listing_id", "state", "ending_timestamp", "quantity", "num_favorers", "views")
+MONEY = ("price_amount", "price_divisor", "price_currency")
+static_of, figures_of = attrgetter(*STATIC), attrgetter(*FIGURES)
+LISTING_ROW = (
+    *(getattr(Listing, name) for name in (*STATIC, *MONEY)),
+    Listing.shop,
+    Listing.snapshot_timestamp,
+)
+DYNAMIC_ROW = (
+    ListingDynamic.listing,
+    *(getattr(ListingDynamic, name) for name in (*FIGURES[1:], *MONEY)),
+    ListingDynamic.snapshot_timestamp,
+)
 IMAGE_KEY: tuple[Field[Any], ...] = (ImageStatus.listing, ImageStatus.image_id)
 IMAGE_TOLD: tuple[Field[Any], ...] = (ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary)
+IMAGE_FACTS: tuple[Field[Any], ...] = (ImageStatus.shop_id, ImageStatus.when_made, ImageStatus.price)
 IMAGE_ROW = (*IMAGE_KEY, *IMAGE_TOLD)
 KEY, ADDRESS, IS_PRIMARY = slice(0, 2), slice(2, 5), 5
 LISTING_FACTS = (
@@ -49,7 +65,6 @@ LISTING_FACTS = (
     Listing.price_amount,
     Listing.price_divisor,
 )
-DYNAMIC = ("state", "ending_timestamp", "quantity", "num_favorers", "views")
 
 
 def write_details(change: DetailsSeen) -> None:
@@ -61,8 +76,8 @@ def write_details(change: DetailsSeen) -> None:
     if kept:
         known = _known(listing.record.listing_id for listing in kept)
         new = [listing for listing in kept if listing.record.listing_id not in known]
-        bulk.insert_new(Listing, [_static_row(listing, change.at) for listing in new])
-        bulk.insert_new(ListingDynamic, [_dynamic_row(listing, change.at) for listing in kept])
+        bulk.insert_new_tuples(LISTING_ROW, [_static_row(listing, change.at) for listing in new])
+        bulk.insert_new_tuples(DYNAMIC_ROW, [_dynamic_row(listing.record, change.at) for listing in kept])
         _write_images({listing.record.listing_id: listing.record.images or () for listing in kept})
     index.write_details(change.cycle, change.listings, change.at)
     failures.clear("listing", [listing.record.listing_id for listing in change.listings])
@@ -87,31 +102,18 @@ def write_images(change: ImagesSeen) -> None:
     failures.clear("images", [change.listing_id])
 
 
-def _static_row(listing: DetailedListing, at: str) -> dict[str, Any]:
-    record = listing.record
-    row = {name: getattr(record, name) for name in STATIC}
-    return {
-        **row,
-        "listing_id": record.listing_id,
-        "snapshot_timestamp": at,
-        "shop": listing.shop_id,
-        "price_amount": record.price.amount,
-        "price_divisor": record.price.divisor,
-        "price_currency": record.price.currency,
-    }
+def _static_row(listing: DetailedListing, at: str) -> tuple[Any, ...]:
+    """Return a row of LISTING_ROW."""
+    return (*static_of(listing.record), *_money(listing.record.price), listing.shop_id, at)
 
 
-def _dynamic_row(listing: DetailedListing, at: str) -> dict[str, Any]:
-    record = listing.record
-    row = {name: getattr(record, name) for name in DYNAMIC}
-    return {
-        **row,
-        "listing": record.listing_id,
-        "snapshot_timestamp": at,
-        "price_amount": record.price.amount,
-        "price_divisor": record.price.divisor,
-        "price_currency": record.price.currency,
-    }
+def _dynamic_row(record: ListingRecord, at: str) -> tuple[Any, ...]:
+    """Return a row of DYNAMIC_ROW."""
+    return (*figures_of(record), *_money(record.price), at)
+
+
+def _money(price: Money) -> tuple[int | None, int | None, str | None]:
+    return price.amount, price.divisor, price.currency
 
 
 def _known(listing_ids: Iterable[int]) -> set[int]:
@@ -130,7 +132,9 @@ def _write_images(images: Mapping[int, tuple[ImageRecord, ...]]) -> None:
             left = (ImageStatus.listing == row[0], ImageStatus.image_id == row[1])
             ImageStatus.update(is_primary=0).where(*left).execute()
     listings = {row[0]: row for row in bulk.find(Listing.listing_id, {row[0] for row in changed}, LISTING_FACTS)}
-    bulk.upsert(ImageStatus, [_image_row(row, listings[row[0]]) for row in changed], IMAGE_KEY, IMAGE_TOLD)
+    facts = {listing_id: _facts(*told) for listing_id, *told in listings.values()}
+    rows = [(*row, *facts[row[0]]) for row in changed]
+    bulk.upsert_tuples((*IMAGE_ROW, *IMAGE_FACTS), rows, IMAGE_KEY, IMAGE_TOLD)
     _try_anew(changed, {row[KEY]: row[ADDRESS] for row in there})
 
 
@@ -149,8 +153,8 @@ def _images_told(listing_id: int, records: tuple[ImageRecord, ...]) -> Iterator[
         yield listing_id, image.image_id, image.hex, image.suffix, image.url, int(image.image_id == primary)
 
 
-def _image_row(told: tuple[Any, ...], listing: tuple[Any, ...]) -> dict[str, Any]:
-    """Return a whole row: what was told of an image, and what it repeats of its listing (LISTING_FACTS)."""
-    _, shop_id, when_made, amount, divisor = listing
-    named = {field.name: value for field, value in zip(IMAGE_ROW, told, strict=True)}
-    return {**named, "shop_id": shop_id, "when_made": when_made, "price": Money(amount, divisor, None).major}
+def _facts(
+    shop_id: int, when_made: str | None, amount: int | None, divisor: int | None
+) -> tuple[int, str | None, float | None]:
+    """Return what an image's row repeats of its listing (IMAGE_FACTS)."""
+    return shop_id, when_made, Money(amount, divisor, None).major

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from crawler.api.records import SearchRow
@@ -37,6 +39,15 @@ DETAIL_COLUMNS = (
     IndexedListing.image_count,
     IndexedListing.images_missing,
 )
+SEEN_ROW = (IndexedListing.listing_id, *SEEN_COLUMNS, IndexedListing.first_seen_at)
+DETAIL_ROW = (
+    IndexedListing.listing_id,
+    *DETAIL_COLUMNS,
+    IndexedListing.first_seen_at,
+    IndexedListing.last_seen_at,
+    IndexedListing.last_seen_cycle,
+)
+"""What a search and an answer in detail tell of a listing: the columns that they change, and those of a new row."""
 
 
 KINDS = (IndexedListing.idle_count == 0, IndexedListing.idle_count > 0)
@@ -49,7 +60,10 @@ class IndexRow(NamedTuple):
     listing_id: int
     shop_id: int | None
     when_made: str | None
+    wanted: int
     taxonomy_id: int | None
+    price: float | None
+    price_currency: str | None
     last_seen_at: str
     last_seen_cycle: int
     last_interval_id: int | None
@@ -61,6 +75,7 @@ class IndexRow(NamedTuple):
 
 
 FOUND_COLUMNS = tuple(getattr(IndexedListing, name) for name in IndexRow._fields)
+seen_columns_of = attrgetter(*(field.name for field in SEEN_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +102,9 @@ def write_page(change: PageSeen) -> None:
         if old.last_interval_id == change.interval_id and old.last_seen_cycle == change.cycle
     )
     if rows:
-        _upsert([_seen_row(row, known.get(row.listing_id), change) for row in rows.values()], SEEN_COLUMNS)
+        there = {listing_id: seen_columns_of(old) for listing_id, old in known.items()}
+        told = [_seen_row(row, known.get(row.listing_id), change) for row in rows.values()]
+        bulk.upsert_differing(SEEN_ROW, told, SEEN_COLUMNS, there)
         shown = {row.shop_id: row.listing_id for row in rows.values() if row.shop_id is not None}
         seen = [
             {"shop_id": shop_id, "seen_cycle": change.cycle, "seen_listing_id": listing_id}
@@ -101,9 +118,7 @@ def write_page(change: PageSeen) -> None:
 
 def write_details(cycle: int, listings: Sequence[DetailedListing], at: str) -> None:
     """Note that these listings' details were read."""
-    rows = [_detail_row(listing, cycle, at) for listing in listings]
-    if rows:
-        _upsert(rows, DETAIL_COLUMNS)
+    bulk.upsert_differing(DETAIL_ROW, [_detail_row(listing, cycle, at) for listing in listings], DETAIL_COLUMNS)
 
 
 def write_gone(change: ListingsGone) -> None:
@@ -119,12 +134,8 @@ def due_in_order(due: Due, limit: int, new_only: bool = False) -> list[tuple[int
     It makes the next batches known ahead: what a later page shows comes behind what was seen before the second in
     which it is stored. `new_only` leaves out those whose details were read before.
     """
-    query = IndexedListing.select(IndexedListing.listing_id, IndexedListing.last_seen_at)
-    # Named one by one, since the index has it between the other two.
-    kinds = IndexedListing.known.in_((0,) if new_only else (0, 1))
-    query = query.where(*_is_unread(due), kinds, *is_due(due))
-    order = (IndexedListing.last_seen_at, IndexedListing.listing_id)
-    return [(int(row[0]), str(row[1])) for row in bulk.raw(query.order_by(*order).limit(limit))]
+    query = IN_ORDER[due.overdue, new_only]
+    return [(int(i), str(at)) for i, at in query.rows(cycle=due.cycle, horizon=due.horizon, limit=limit)]
 
 
 def due_seen(due: Due, limit: int, new_only: bool = False) -> list[int]:
@@ -241,25 +252,26 @@ def known_prices(taxonomy_ids: Sequence[int], low: float, high: float | None) ->
     return prices[:: max(1, len(prices) // 20_000)]
 
 
-def _seen_row(row: SearchRow, old: IndexRow | None, change: PageSeen) -> dict[str, Any]:
+def _seen_row(row: SearchRow, old: IndexRow | None, change: PageSeen) -> tuple[Any, ...]:
+    """Return a row of SEEN_ROW."""
     # A key may be missing from one answer: what an earlier one told still holds.
     when_made = row.when_made if row.when_made is not None else (old.when_made if old else None)
     wanted = is_wanted(when_made)
-    return {
-        "listing_id": row.listing_id,
-        "shop_id": row.shop_id if row.shop_id is not None else (old.shop_id if old else None),
-        "when_made": when_made,
-        "wanted": int(wanted),
-        "taxonomy_id": row.taxonomy_id,
-        "price": row.price.major,
-        "price_currency": row.price.currency,
-        "first_seen_at": change.at,
+    return (
+        row.listing_id,
+        row.shop_id if row.shop_id is not None else (old.shop_id if old else None),
+        when_made,
+        int(wanted),
+        row.taxonomy_id,
+        row.price.major,
+        row.price.currency,
         # Seen again in the same cycle it keeps its place in the order of batches, of which some may be under way.
-        "last_seen_at": old.last_seen_at if old is not None and old.last_seen_cycle == change.cycle else change.at,
-        "last_seen_cycle": change.cycle,
-        "last_interval_id": change.interval_id,
-        "detail_due_at": _due_once_seen(wanted, when_made, old, change.at),
-    }
+        old.last_seen_at if old is not None and old.last_seen_cycle == change.cycle else change.at,
+        change.cycle,
+        change.interval_id,
+        _due_once_seen(wanted, when_made, old, change.at),
+        change.at,
+    )
 
 
 def _due_once_seen(wanted: bool, when_made: str | None, old: IndexRow | None, at: str) -> str | None:
@@ -271,28 +283,25 @@ def _due_once_seen(wanted: bool, when_made: str | None, old: IndexRow | None, at
     return min(old.detail_due_at, at) if old.idle_count else old.detail_due_at
 
 
-def _detail_row(listing: DetailedListing, cycle: int, at: str) -> dict[str, Any]:
+def _detail_row(listing: DetailedListing, cycle: int, at: str) -> tuple[Any, ...]:
+    """Return a row of DETAIL_ROW; one that no search showed was last seen in no cycle."""
     record = listing.record
-    return {
-        "listing_id": record.listing_id,
-        "shop_id": listing.shop_id,
-        "when_made": record.when_made,
-        "wanted": int(listing.wanted),
-        "taxonomy_id": record.taxonomy_id,
-        "first_seen_at": at,
-        "last_seen_at": at,
-        "last_seen_cycle": 0,
-        "detail_due_at": listing.detail_due_at,
-        "detail_cycle": cycle,
-        "idle_count": listing.idle_count,
-        "known": int(listing.wanted),
-        "image_count": listing.image_count,
-        "images_missing": int(listing.images_missing),
-    }
-
-
-def _upsert(rows: list[dict[str, Any]], columns: Sequence[Any]) -> None:
-    bulk.upsert_differing(IndexedListing, rows, IndexedListing.listing_id, columns)
+    return (
+        record.listing_id,
+        listing.shop_id,
+        record.when_made,
+        int(listing.wanted),
+        record.taxonomy_id,
+        listing.detail_due_at,
+        cycle,
+        listing.idle_count,
+        int(listing.wanted),
+        listing.image_count,
+        int(listing.images_missing),
+        at,
+        at,
+        0,
+    )
 
 
 def is_due(due: Due) -> tuple[Any, ...]:
@@ -302,6 +311,22 @@ def is_due(due: Due) -> tuple[Any, ...]:
         return conditions
     # Not as an OR, for which SQLite would leave the index that the rest of a query needs.
     return *conditions, ~((IndexedListing.idle_count > 0) & (IndexedListing.last_seen_cycle != due.cycle))
+
+
+def _in_order(overdue: bool, new_only: bool) -> Any:
+    due = Due(bulk.slot("cycle"), bulk.slot("horizon"), overdue=overdue)
+    query = IndexedListing.select(IndexedListing.listing_id, IndexedListing.last_seen_at)
+    # Named one by one, since the index has it between the other two.
+    kinds = IndexedListing.known.in_((0,) if new_only else (0, 1))
+    query = query.where(*_is_unread(due), kinds, *is_due(due))
+    return query.order_by(IndexedListing.last_seen_at, IndexedListing.listing_id).limit(bulk.slot("limit"))
+
+
+IN_ORDER = {
+    (overdue, new_only): bulk.Prepared(IndexedListing, partial(_in_order, overdue, new_only))
+    for overdue in (False, True)
+    for new_only in (False, True)
+}
 
 
 def _is_unread(due: Due) -> tuple[Any, ...]:

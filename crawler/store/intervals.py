@@ -13,6 +13,21 @@ from models import Interval
 from runtime import bulk
 
 UNWALKED = ("pending", "walking")
+FIND = bulk.Prepared(Interval, lambda: Interval.select().where(Interval.id == bulk.slot("interval_id")))
+NOTE_PAGE = bulk.Prepared(
+    Interval,
+    lambda: Interval.update(
+        status="walking",
+        reported_count=bulk.slot("count"),
+        count_at_start=fn.COALESCE(Interval.count_at_start, bulk.slot("count")),
+        count_at_end=bulk.slot("count"),
+        pages=Interval.pages + 1,
+        distinct_rows=Interval.distinct_rows + bulk.slot("distinct"),
+        repeats=Interval.repeats + bulk.slot("repeats"),
+        passes=Interval.passes + bulk.slot("first"),
+        started_at=fn.COALESCE(Interval.started_at, bulk.slot("at")),
+    ).where(Interval.id == bulk.slot("interval_id")),
+)
 
 
 def write_plan(change: PlanMade) -> None:
@@ -42,17 +57,9 @@ def write_closed(change: IntervalClosed) -> None:
 
 def note_page(interval_id: int, count: int, distinct: int, repeats: int, at: str, first_of_pass: bool) -> None:
     """Add one page to an interval's record."""
-    Interval.update(
-        status="walking",
-        reported_count=count,
-        count_at_start=fn.COALESCE(Interval.count_at_start, count),
-        count_at_end=count,
-        pages=Interval.pages + 1,
-        distinct_rows=Interval.distinct_rows + distinct,
-        repeats=Interval.repeats + repeats,
-        passes=Interval.passes + int(first_of_pass),
-        started_at=fn.COALESCE(Interval.started_at, at),
-    ).where(Interval.id == interval_id).execute()
+    NOTE_PAGE.run(
+        interval_id=interval_id, count=count, distinct=distinct, repeats=repeats, at=at, first=int(first_of_pass)
+    )
 
 
 def find_next(cycle: int, after_id: int | None = None) -> Interval | None:
@@ -66,7 +73,8 @@ def find_next(cycle: int, after_id: int | None = None) -> Interval | None:
 
 def find(interval_id: int) -> Interval | None:
     """Return one interval."""
-    return Interval.get_or_none(Interval.id == interval_id)
+    row = FIND.row(interval_id=interval_id)
+    return None if row is None else Interval(**dict(zip(Interval._meta.sorted_field_names, row, strict=True)))
 
 
 def is_planned(cycle: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from crawler.api.records import ReviewRecord
@@ -10,7 +11,9 @@ from crawler.changes import ReviewsSeen
 from models import Review
 from runtime import bulk
 
-NAMES = ("transaction_id", "listing_id", "buyer_user_id", "rating", "review", "language", "create_timestamp")
+TOLD = ("transaction_id", "shop_id", "listing_id", "buyer_user_id", "rating", "review", "language", "create_timestamp")
+told_of = attrgetter(*TOLD)
+ROW = (*(Review.shop if name == "shop_id" else getattr(Review, name) for name in TOLD), Review.snapshot_timestamp)
 
 
 def ratings(shop_id: int, after: int, until: int) -> list[int | None]:
@@ -34,15 +37,7 @@ def not_stored(read: Iterable[ReviewRecord]) -> list[ReviewRecord]:
 
 def write(change: ReviewsSeen) -> None:
     """Insert the reviews that are new; one that is there keeps its first text."""
-    rows = [
-        {
-            **{name: getattr(review, name) for name in NAMES},
-            "shop": review.shop_id,
-            "snapshot_timestamp": change.at,
-        }
-        for review in change.reviews
-    ]
-    bulk.insert_new(Review, rows)
+    bulk.insert_new_tuples(ROW, [(*told_of(review), change.at) for review in change.reviews])
 
 
 def _written(shop_id: int, after: int, until: int) -> tuple[Any, ...]:

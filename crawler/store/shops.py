@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from peewee import SQL
@@ -34,7 +35,7 @@ class ShopRow(NamedTuple):
 
 FOUND_COLUMNS = tuple(getattr(IndexedShop, name) for name in ShopRow._fields)
 STATIC = ("create_date", "url", "is_shop_us_based", "shipping_from_country_iso", "shop_location_country_iso")
-DYNAMIC = (
+FIGURES = (
     "update_date",
     "listing_active_count",
     "accepts_custom_requests",
@@ -43,6 +44,8 @@ DYNAMIC = (
     "review_average",
     "review_count",
 )
+DYNAMIC_ROW = (ShopDynamic.shop, ShopDynamic.snapshot_timestamp, *(getattr(ShopDynamic, name) for name in FIGURES))
+figures_of = attrgetter(*FIGURES)
 
 
 def write_named(shop_ids: Iterable[int], cycle: int, at: str) -> None:
@@ -50,9 +53,9 @@ def write_named(shop_ids: Iterable[int], cycle: int, at: str) -> None:
     ids = sorted(set(shop_ids))
     if not ids:
         return
-    bulk.insert_new(Shop, [{"shop_id": shop_id} for shop_id in ids])
-    rows = [{"shop_id": shop_id, "seen_cycle": cycle, "detail_due_at": at} for shop_id in ids]
-    bulk.upsert_differing(IndexedShop, rows, IndexedShop.shop_id, [IndexedShop.seen_cycle])
+    bulk.insert_new_tuples([Shop.shop_id], [(shop_id,) for shop_id in ids])
+    fields = (IndexedShop.shop_id, IndexedShop.seen_cycle, IndexedShop.detail_due_at)
+    bulk.upsert_differing(fields, [(shop_id, cycle, at) for shop_id in ids], [IndexedShop.seen_cycle])
 
 
 def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
@@ -62,22 +65,31 @@ def write_details(shops: Sequence[DetailedShop], cycle: int, at: str) -> None:
     ids = [shop.record.shop_id for shop in shops]
     named = {row[0] for row in bulk.find(Shop.shop_id, ids, (Shop.shop_id, Shop.snapshot_timestamp)) if row[1] is None}
     static = [
-        {"shop_id": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, STATIC)}
+        {
+            "shop_id": shop.record.shop_id,
+            "snapshot_timestamp": at,
+            **{name: getattr(shop.record, name) for name in STATIC},
+        }
         for shop in shops
         if shop.record.shop_id in named
     ]
     bulk.update(Shop, static, [Shop.shop_id])
-    dynamic = [{"shop": shop.record.shop_id, "snapshot_timestamp": at, **_fields(shop, DYNAMIC)} for shop in shops]
-    bulk.insert_new(ShopDynamic, dynamic)
+    bulk.insert_new_tuples(DYNAMIC_ROW, [(shop.record.shop_id, at, *figures_of(shop.record)) for shop in shops])
     read = {"known": 1, "gone": 0, "detail_cycle": cycle}
-    rows = [
-        {"shop_id": shop.record.shop_id, **read, "detail_due_at": shop.detail_due_at, "told_at": shop.told_at}
-        for shop in shops
-    ]
-    bulk.update(IndexedShop, rows, [IndexedShop.shop_id])
     # A visit that is due already stays due, whatever the figures say now.
-    due = [{"shop_id": shop.record.shop_id, "review_due": 1} for shop in shops if shop.review_due]
-    bulk.update(IndexedShop, due, [IndexedShop.shop_id])
+    for due, more in ((True, {"review_due": 1}), (False, {})):
+        rows = [
+            {
+                "shop_id": shop.record.shop_id,
+                **read,
+                **more,
+                "detail_due_at": shop.detail_due_at,
+                "told_at": shop.told_at,
+            }
+            for shop in shops
+            if shop.review_due == due
+        ]
+        bulk.update(IndexedShop, rows, [IndexedShop.shop_id])
 
 
 def write_gone(change: ShopGone) -> None:
@@ -190,7 +202,3 @@ def due_review_count(cycle: int) -> int:
 def visit_count(since: str) -> int:
     """Return how many shops' reviews were read since that moment."""
     return int(IndexedShop.select().where(IndexedShop.visited_at >= since).count())
-
-
-def _fields(shop: DetailedShop, names: Sequence[str]) -> dict[str, object]:
-    return {name: getattr(shop.record, name) for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from models import Interval, SyncState
@@ -46,24 +47,19 @@ KNOWLEDGE: Mapping[str, Form] = {
     "vector_index": object_with(at=is_moment, generation=is_whole, rows=is_whole, recall=table_of(is_number)),
 }
 """What was learnt, and can be learnt again, by the form that each key's value has."""
+VALUE = bulk.Prepared(SyncState, lambda: SyncState.select(SyncState.value).where(SyncState.key == bulk.slot("key")))
 
 
 def load(key: str) -> Any:
     """Return the value under the key, None where there is none; ValueError where it is no JSON."""
-    row = SyncState.get_or_none(SyncState.key == key)
-    try:
-        return None if row is None else json.loads(row.value)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    text = _text(key)
+    return None if text is None else _read(text)
 
 
 def load_known(key: str) -> Any:
     """Return what was learnt under the key, None where that is nothing, or rubbish."""
-    try:
-        value = load(key)
-    except ValueError:
-        return None
-    return value if KNOWLEDGE[key](value) else None
+    text = _text(key)
+    return None if text is None else _known(key, text)
 
 
 def load_tree() -> Mapping[str, Any]:
@@ -98,3 +94,25 @@ def save(key: str, value: Any) -> None:
     """Write the value under the key as JSON."""
     row = {"key": key, "value": json.dumps(value, ensure_ascii=False)}
     bulk.upsert(SyncState, [row], [SyncState.key], [SyncState.value])
+
+
+def _text(key: str) -> str | None:
+    row = VALUE.row(key=key)
+    return None if row is None else str(row[0])
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+@lru_cache(maxsize=len(KNOWLEDGE))
+def _known(key: str, text: str) -> Any:
+    """Return what the text says of the key; the same text, such as the whole tree at each page, is read once."""
+    try:
+        value = _read(text)
+    except ValueError:
+        return None
+    return value if KNOWLEDGE[key](value) else None

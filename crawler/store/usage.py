@@ -15,20 +15,25 @@ from runtime.clock import iso
 
 SERVICE = "etsy"
 MINUTE = 60.0  # a row tells the calls of one
+ADD = bulk.Prepared(
+    ApiUsage,
+    lambda: ApiUsage.update(
+        request_count=ApiUsage.request_count + bulk.slot("count"), rate_limit_remaining=bulk.slot("remaining")
+    ).where(
+        ApiUsage.recorded_at == bulk.slot("at"),
+        ApiUsage.service == SERVICE,
+        ApiUsage.endpoint == bulk.slot("endpoint"),
+    ),
+)
 
 
 def write(calls: Iterable[CallsMade]) -> None:
     """Add calls to their endpoint's and minute's row."""
     for made in calls:
         at = _moment(made.minute)
-        row = (
-            ApiUsage.recorded_at == at,
-            ApiUsage.service == SERVICE,
-            ApiUsage.endpoint == made.endpoint,
-        )
-        added = {ApiUsage.request_count: ApiUsage.request_count + made.count}
+        added = ADD.run(at=at, endpoint=made.endpoint, count=made.count, remaining=made.remaining)
         # One row a call would be a row for every request of a crawl that lasts for months.
-        if not ApiUsage.update({**added, ApiUsage.rate_limit_remaining: made.remaining}).where(*row).execute():
+        if not added:
             ApiUsage.create(
                 service=SERVICE,
                 endpoint=made.endpoint,

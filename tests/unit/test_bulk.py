@@ -107,25 +107,30 @@ def shops() -> dict[int, tuple[Any, ...]]:
     return {row[0]: row[1:] for row in rows}
 
 
+DUE = "2026-11-20T00:00:00Z"
+KEYED = (IndexedShop.shop_id, *FIELDS)
+
+
 def test_of_rows_that_are_there_what_differs_is_updated_and_the_others_are_inserted(database: Database) -> None:
     with database.atomic():
-        bulk.upsert_differing(IndexedShop, [SHOP, {**SHOP, "shop_id": 2}], IndexedShop.shop_id, FIELDS)
-        rows = [
-            {**SHOP, "seen_cycle": 4},
-            {**SHOP, "shop_id": 2, "detail_due_at": None, "visited_review_average": None},
-            {**SHOP, "shop_id": 3},
-        ]
-        bulk.upsert_differing(IndexedShop, rows, IndexedShop.shop_id, FIELDS)
-    due = SHOP["detail_due_at"]
-    assert shops() == {1: (4, due, 4.5), 2: (3, None, None), 3: (3, due, 4.5)}
+        bulk.upsert_differing(KEYED, [(1, 3, DUE, 4.5), (2, 3, DUE, 4.5)], FIELDS)
+        bulk.upsert_differing(KEYED, [(1, 4, DUE, 4.5), (2, 3, None, None), (3, 3, DUE, 4.5)], FIELDS)
+    assert shops() == {1: (4, DUE, 4.5), 2: (3, None, None), 3: (3, DUE, 4.5)}
 
 
 def test_fields_that_are_not_to_be_updated_stay_as_they_are(database: Database) -> None:
     with database.atomic():
         bulk.insert_new(IndexedShop, [SHOP])
-        later = {"shop_id": 1, "seen_cycle": 4, "detail_due_at": "later"}
-        bulk.upsert_differing(IndexedShop, [later], IndexedShop.shop_id, [IndexedShop.seen_cycle])
-    assert shops() == {1: (4, SHOP["detail_due_at"], 4.5)}
+        fields = (IndexedShop.shop_id, IndexedShop.detail_due_at, IndexedShop.seen_cycle)
+        bulk.upsert_differing(fields, [(1, "later", 4)], [IndexedShop.seen_cycle])
+    assert shops() == {1: (4, DUE, 4.5)}
+
+
+def test_rows_that_the_caller_has_read_are_not_read_again(database: Database) -> None:
+    with database.atomic():
+        bulk.insert_new(IndexedShop, [SHOP])
+        bulk.upsert_differing(KEYED, [(1, 4, DUE, None)], FIELDS, {1: (4, DUE, 4.5)})
+    assert shops() == {1: (3, DUE, None)}, "seen_cycle does not differ from what the caller read"
 
 
 def test_no_index_is_written_for_a_column_that_stays(database: Database) -> None:
@@ -136,9 +141,48 @@ def test_no_index_is_written_for_a_column_that_stays(database: Database) -> None
         insert = f"INSERT INTO named VALUES ('{name}')"
         execute(f"CREATE TEMP TRIGGER of_{name} AFTER UPDATE OF {name} ON indexed_shops BEGIN {insert}; END")
     with database.atomic():
-        bulk.upsert_differing(IndexedShop, [{**SHOP, "seen_cycle": 4}], IndexedShop.shop_id, FIELDS)
-        bulk.upsert_differing(IndexedShop, [{**SHOP, "seen_cycle": 4}], IndexedShop.shop_id, FIELDS)
+        bulk.upsert_differing(KEYED, [(1, 4, DUE, 4.5)], FIELDS)
+        bulk.upsert_differing(KEYED, [(1, 4, DUE, 4.5)], FIELDS)
     assert execute("SELECT one FROM named").fetchall() == [("seen_cycle",)]
+
+
+SEEN_IN = bulk.Prepared(
+    IndexedShop,
+    lambda: (
+        IndexedShop.select(IndexedShop.shop_id)
+        .where(IndexedShop.seen_cycle == bulk.slot("cycle"), IndexedShop.gone == 0)
+        .order_by(IndexedShop.shop_id)
+        .limit(bulk.slot("limit"))
+    ),
+)
+RAISE = bulk.Prepared(
+    IndexedShop,
+    lambda: IndexedShop.update(
+        seen_cycle=IndexedShop.seen_cycle + bulk.slot("by"), detail_due_at=bulk.slot("at")
+    ).where(IndexedShop.shop_id == bulk.slot("shop_id")),
+)
+
+
+def test_a_prepared_query_runs_with_the_values_of_each_time(database: Database) -> None:
+    bulk.insert_new(IndexedShop, [{**SHOP, "shop_id": number, "seen_cycle": number % 2} for number in range(1, 7)])
+    assert SEEN_IN.rows(cycle=1, limit=2) == [(1,), (3,)]
+    assert SEEN_IN.rows(cycle=0, limit=9) == [(2,), (4,), (6,)]
+    assert (SEEN_IN.row(cycle=0, limit=9), SEEN_IN.row(cycle=7, limit=9)) == ((2,), None)
+
+
+def test_a_prepared_change_tells_how_many_rows_it_changed(database: Database) -> None:
+    bulk.insert_new(IndexedShop, [SHOP])
+    assert (RAISE.run(shop_id=1, by=2, at=None), RAISE.run(shop_id=9, by=1, at=DUE)) == (1, 0)
+    assert shops() == {1: (5, None, 4.5)}
+
+
+def test_a_prepared_query_follows_its_model_to_another_database(tmp_path: Path) -> None:
+    bulk.insert_new(IndexedShop, [SHOP])
+    assert SEEN_IN.rows(cycle=3, limit=9) == [(1,)]
+    (tmp_path / "other" / "data").mkdir(parents=True)
+    other = open_home(tmp_path / "other")
+    assert SEEN_IN.rows(cycle=3, limit=9) == []
+    other.close()
 
 
 def test_rows_are_found_by_digits_too_and_no_ids_find_none(database: Database) -> None:

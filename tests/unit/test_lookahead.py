@@ -13,6 +13,7 @@ from crawler.api.ledger import Ledger
 from crawler.api.limiter import Limiter, SlotFile
 from crawler.api.lookahead import WORKERS, Job, Lookahead
 from crawler.api.quota import Quota
+from crawler.api.reading import load_json
 from crawler.api.transport import Request, Transport
 from crawler.api.wire import WireAnswer
 from runtime.clock import SystemClock
@@ -60,7 +61,7 @@ class Line:
 
 
 def job(name: int) -> Job:
-    return Request("getShop", f"/{name}"), lambda payload: payload
+    return Request("getShop", f"/{name}"), load_json
 
 
 @pytest.fixture
