@@ -7,6 +7,7 @@ standard library alone, as it runs in the peers' environment too.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -114,13 +115,13 @@ IMAGE = """INSERT INTO image_status (listing_id, image_id, shop_id, hex, suffix,
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (listing_id, image_id) DO UPDATE SET hex = excluded.hex,
     suffix = excluded.suffix, url = excluded.url, is_primary = excluded.is_primary"""
 DETAIL = """INSERT INTO indexed_listings (listing_id, shop_id, when_made, wanted, taxonomy_id, first_seen_at,
-    last_seen_at, last_seen_cycle, detail_due_at, detail_cycle, idle_count, known, image_count, images_missing)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)
+    last_seen_at, last_seen_cycle, detail_due_at, detail_cycle, idle_count, known, image_count, images_missing,
+    images_digest) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (listing_id) DO UPDATE SET shop_id = excluded.shop_id, when_made = excluded.when_made,
     wanted = excluded.wanted, taxonomy_id = excluded.taxonomy_id, detail_due_at = excluded.detail_due_at,
     detail_cycle = excluded.detail_cycle, known = excluded.known, image_count = excluded.image_count,
     idle_count = CASE WHEN excluded.idle_count THEN idle_count + 1 ELSE 0 END,
-    images_missing = excluded.images_missing"""
+    images_missing = excluded.images_missing, images_digest = excluded.images_digest"""
 USED = """UPDATE api_usage SET request_count = request_count + 1, rate_limit_remaining = ?
     WHERE recorded_at = ? AND service = 'etsy' AND endpoint = ?"""
 FIRST_USED = """INSERT INTO api_usage (service, endpoint, request_count, rate_limit_remaining, recorded_at)
@@ -196,12 +197,13 @@ def detailed(row: dict[str, Any], now: float) -> Detailed:
     due = iso(now + WEEK * (1 + idle)) if wanted else None
     count, missing = len(images or ()), int(wanted and images is None)
     taxonomy_id = row.get("taxonomy_id")
-    indexed = (listing_id, shop_id, when_made, wanted, taxonomy_id, at, at, due, CYCLE, idle, wanted, count, missing)
+    asked = (listing_id, shop_id, when_made, wanted, taxonomy_id, at, at, due, CYCLE, idle, wanted, count, missing)
     if not wanted:
-        return Detailed(shop_id, indexed)
+        return Detailed(shop_id, (*asked, None))
     price = row.get("price") or {}
     money = (price.get("amount"), price.get("divisor"), price.get("currency_code"))
     pictures = image_rows(images or [], (listing_id, shop_id), (when_made, major(price)))
+    indexed = (*asked, digest([(*told[:2], *told[3:7]) for told in pictures]) if pictures else None)
     static, dynamic = static_row(row, at, money), dynamic_row(row, at, money)
     return Detailed(shop_id, indexed, static, dynamic, pictures, row.get("shop"))
 
@@ -262,8 +264,13 @@ def image_rows(
         if found is None:
             raise ValueError(f"{address} names no picture")
         code, image_id, suffix = found.groups()
-        rows.append((ids[0], int(image_id), ids[1], code, suffix, odd, image is primary, *facts))
+        rows.append((ids[0], int(image_id), ids[1], code, suffix, odd, int(image is primary), *facts))
     return rows
+
+
+def digest(rows: list[tuple[Any, ...]]) -> int:
+    """Return what stands for a listing's images in the index."""
+    return int.from_bytes(hashlib.blake2b(repr(rows).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 @cache

@@ -19,11 +19,21 @@ from typing import Any
 
 import orjson
 
-from bench.size_places import CYCLES, FIRST_SHOP, ROOT_TAXONOMY, ROWS_ADDED, WEEK, Place, is_filled, pace, rewind
+from bench.size_places import (
+    CYCLES,
+    FIRST_SHOP,
+    ROOT_TAXONOMY,
+    ROWS_ADDED,
+    WEEK,
+    Place,
+    add_functions,
+    is_filled,
+    pace,
+    rewind,
+)
 from crawler.api import records
 from crawler.plan_files import PlanFiles
 from models import CRAWLER_MODELS, MIGRATIONS
-from runtime.clock import iso
 from runtime.database import open_database
 from runtime.settings import DEFAULT_DATABASE_URL
 from sandbox import RealClock, Sandbox, SandboxSettings
@@ -62,7 +72,7 @@ def fill(place: Place, listings: int) -> float:
         for pragma in PRAGMAS:
             database.execute(f"PRAGMA {pragma}")
         database.execute("ATTACH ? AS market", (str(place.market),))
-        database.create_function("iso", 1, iso, deterministic=True)
+        add_functions(database)
         _Filling(database, now).run()
     _note_marks(place, listings, now)
     rewind(place)
@@ -191,7 +201,7 @@ INDEX = """
 INSERT INTO indexed_listings SELECT listing_id, shop_id, iif(wanted, 'made_to_order', '1960s'), wanted, taxonomy_id,
     cents / 100.0, currency, iso(:first + place / 100 * :pace), iso(:at + place / 100 * :pace), :cycle,
     :interval_id + interval, iif(wanted, iso(:at + 604800 + place / 100 * :pace), NULL), iif(wanted, :cycle, 0), 0,
-    wanted, iif(wanted, 5, 0), 0
+    wanted, iif(wanted, 5, 0), 0, iif(wanted, images_digest(listing_id), NULL)
 FROM shown WHERE interval = :interval ORDER BY place
 """
 SHOPS = """

@@ -15,6 +15,7 @@ import orjson
 
 from crawler.api import records
 from crawler.planning import first_cursor
+from crawler.store.details import images_digest
 from runtime.clock import iso
 
 ROOT_TAXONOMY = 967
@@ -37,8 +38,9 @@ DELETE FROM failed_items;
 DELETE FROM api_usage;
 UPDATE indexed_listings SET last_seen_cycle = :cycles, detail_cycle = wanted * :cycles,
     detail_due_at = (SELECT iif(shown.wanted, iso(:filled_at + place / 100 * :pace), NULL)
-        FROM shown WHERE shown.listing_id = +indexed_listings.listing_id)
-    WHERE last_seen_cycle > :cycles OR detail_cycle <> wanted * :cycles;
+        FROM shown WHERE shown.listing_id = +indexed_listings.listing_id),
+    images_digest = iif(wanted, images_digest(listing_id), NULL)
+    WHERE last_seen_cycle > :cycles OR detail_cycle <> wanted * :cycles OR (wanted AND images_digest IS NULL);
 UPDATE indexed_shops SET seen_cycle = :cycles, detail_cycle = :cycles,
     detail_due_at = iso(:filled_at + shop_id % 172800), review_due = shop_id % 33 = 0, review_cycle = :cycles,
     visited_review_count = 300, visited_review_average = 4.8
@@ -102,7 +104,7 @@ def rewind(place: Place) -> None:
         places = market.execute("SELECT COUNT(*) FROM shown").fetchone()[0]
     told |= {"cycles": CYCLES, "new_id": FIRST_NEW_ID, "new_review": FIRST_NEW_REVIEW, "pace": pace(places)}
     with closing(sqlite3.connect(place.database, isolation_level=None)) as database:
-        database.create_function("iso", 1, iso, deterministic=True)
+        add_functions(database)
         database.execute("ATTACH ? AS market", (str(place.market),))
         database.execute("BEGIN IMMEDIATE")
         for statement in filter(str.strip, REWIND.split(";")):
@@ -114,6 +116,20 @@ def rewind(place: Place) -> None:
             _usage(now),
         )
         database.execute("COMMIT")
+
+
+def add_functions(database: sqlite3.Connection) -> None:
+    """Let statements say a moment as rows carry it, and what was told of a listing's images."""
+    database.create_function("iso", 1, iso, deterministic=True)
+    database.create_function("images_digest", 1, _images_digest, deterministic=True)
+
+
+def _images_digest(listing_id: int) -> int:
+    numbered = [(rank, listing_id * 8 + rank) for rank in range(PICTURES)]
+    rows = [
+        (listing_id, i, f"{i * 7 % 16777216:06x}", f"{i % 65536:04x}", None, int(rank == 0)) for rank, i in numbered
+    ]
+    return images_digest(rows)
 
 
 def plan_again(place: Place) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 FIRST_WANTED_YEAR = 2000
 SPAN = re.compile(r"^([0-9]{4})_[0-9]{4}$")
 DECADE = re.compile(r"^([0-9]{4})s$")
 
 
+@lru_cache(maxsize=1_000)
 def is_wanted(when_made: str | None) -> bool:
     """Return whether the listing was surely made in 2000 or later.
 

@@ -221,11 +221,15 @@ def raise_if_collapsed(here: Walk, count: int, context: Context) -> None:
 def raise_if_unfiltered(here: Walk, page: SearchPage, context: Context) -> None:
     """Raise ItemTrouble where most rows are of other categories: the filter did not take the id."""
     told = [row.taxonomy_id for row in page.rows if row.taxonomy_id is not None]
-    inside = set(_subtree(here.taxonomy_id))
+    nodes = _nodes()
+    inside = set(_descend(here.taxonomy_id, nodes))
+    outside = [taxonomy_id for taxonomy_id in told if taxonomy_id not in inside]
+    if len(told) < 20 or not inside or len(outside) <= len(told) * MOST_STRAY_SHARE:
+        return
     # An id that the tree does not know proves nothing: sellers have categories that buyers' searches lack.
-    elsewhere = set(state.load_tree().get("other_ids", ())) | {node["id"] for node in _nodes()} - inside
-    strays = [taxonomy_id for taxonomy_id in told if taxonomy_id in elsewhere]
-    if len(told) >= 20 and inside and len(strays) > len(told) * MOST_STRAY_SHARE:
+    elsewhere = {*state.load_tree().get("other_ids", ()), *(node["id"] for node in nodes)}
+    strays = [taxonomy_id for taxonomy_id in outside if taxonomy_id in elsewhere]
+    if len(strays) > len(told) * MOST_STRAY_SHARE:
         raise ItemTrouble(f"findAllListingsActive: category {here.taxonomy_id} brought {len(strays)} rows of others")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crawler.plan import PAGE_ROWS, cap_rows
@@ -51,7 +51,7 @@ class Walk:
 
     def cursor(self) -> dict[str, Any]:
         """Return the walk as JSON for the position."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}  # asdict copies each value as deep as it goes
 
     @classmethod
     def of_cursor(cls, cursor: Mapping[str, Any]) -> Walk:

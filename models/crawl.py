@@ -68,7 +68,8 @@ class IndexedListing(Model):
     `detail_due_at` is when its details should be asked for next, NULL for never; `detail_cycle` the cycle in
     which they last were (0: never); `idle_count` how many times in a row it was found not active;
     `image_count` how many images it was said to have; `images_missing` 1 where an answer left them out, 2
-    where asking for them failed in this cycle.
+    where asking for them failed in this cycle; `images_digest` a number made of all that was last told of them
+    (NULL: nothing was): while it stays, their rows need not be looked at.
     """
 
     listing_id = BigIntegerField(primary_key=True)
@@ -88,6 +89,7 @@ class IndexedListing(Model):
     known = CountField()
     image_count = CountField()
     images_missing = CountField()
+    images_digest = BigIntegerField(null=True)
 
     class Meta:
         table_name = "indexed_listings"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import itemgetter, ne
 from typing import Any
 
 import peewee
@@ -108,23 +110,23 @@ def upsert_differing(
     A database writes each index anew that has a column of a statement, whether or not its value changes. The rows are
     read first, unless the caller has read the named fields (`there`, by key); so the caller holds the transaction.
     """
-    key, names = fields[0], [field.name for field in update]
+    key, names = fields[0], [field.name for field in fields]
     if there is None:
         there = {row[0]: row[1:] for row in find(key, [row[0] for row in rows], (key, *update))}
-    places = [[field.name for field in fields].index(name) for name in names]
-    changed: defaultdict[tuple[int, ...], list[tuple[Any, ...]]] = defaultdict(list)
-    new = []
+    told_of = itemgetter(*(names.index(field.name) for field in update), 0)
+    new, changed = [], defaultdict[tuple[bool, ...], list[tuple[Any, ...]]](list)
     for row in rows:
-        if row[0] not in there:
+        old = there.get(row[0])
+        if old is None:
             new.append(row)
-            continue
-        told = [row[place] for place in places]
-        differing = tuple(i for i, old in enumerate(there[row[0]]) if told[i] != old)
-        changed[differing].append((*(told[i] for i in differing), row[0]))
+        else:
+            told = told_of(row)
+            differing = (*map(ne, told, old), True)
+            changed[differing].append(tuple(compress(told, differing)))
     upsert_tuples(fields, new, [key], update)
     for differing, those in changed.items():
-        if differing:
-            _update([update[i] for i in differing], [key], those)
+        if fields_differing := list(compress(update, differing)):
+            _update(fields_differing, [key], those)
 
 
 def update(model: type[Model], rows: Sequence[Row], key: Sequence[Field[Any]], where: str = "") -> None:

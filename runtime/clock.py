@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 
 DAY_SECONDS = 86_400.0
@@ -48,7 +49,13 @@ class SystemClock:
 
 def iso(unix_seconds: float) -> str:
     """Return the moment as the data model writes it: UTC, whole seconds, `Z`."""
-    return datetime.fromtimestamp(int(unix_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _iso(int(unix_seconds))
+
+
+@lru_cache(maxsize=256)
+def _iso(unix_seconds: int) -> str:
+    # The hundred rows of a step carry a few moments.
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_http_date(text: str) -> float | None:

@@ -105,11 +105,13 @@ ORPHANS: Mapping[str, tuple[type[Model], Any, type[Model], Any]] = {
 
 
 def write_repairs(change: RepairsQueued) -> None:
-    """Make what an audit found missing due at once."""
-    IndexedListing.update(detail_due_at=change.at, detail_cycle=0).where(
+    """Make what an audit found missing due at once, and their images compared with what is there."""
+    IndexedListing.update(detail_due_at=change.at, detail_cycle=0, images_digest=None).where(
         IndexedListing.listing_id.in_(change.listing_ids)
     ).execute()
-    IndexedListing.update(images_missing=1).where(IndexedListing.listing_id.in_(change.image_listing_ids)).execute()
+    IndexedListing.update(images_missing=1, images_digest=None).where(
+        IndexedListing.listing_id.in_(change.image_listing_ids)
+    ).execute()
     IndexedShop.update(detail_due_at=change.at, detail_cycle=0, seen_cycle=change.cycle).where(
         IndexedShop.shop_id.in_(change.shop_ids)
     ).execute()

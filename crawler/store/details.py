@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
@@ -57,6 +58,7 @@ IMAGE_KEY: tuple[Field[Any], ...] = (ImageStatus.listing, ImageStatus.image_id)
 IMAGE_TOLD: tuple[Field[Any], ...] = (ImageStatus.hex, ImageStatus.suffix, ImageStatus.url, ImageStatus.is_primary)
 IMAGE_FACTS: tuple[Field[Any], ...] = (ImageStatus.shop_id, ImageStatus.when_made, ImageStatus.price)
 IMAGE_ROW = (*IMAGE_KEY, *IMAGE_TOLD)
+WHOLE_IMAGE_ROW = (*IMAGE_ROW, *IMAGE_FACTS)
 KEY, ADDRESS, IS_PRIMARY = slice(0, 2), slice(2, 5), 5
 LISTING_FACTS = (
     Listing.listing_id,
@@ -73,13 +75,16 @@ def write_details(change: DetailsSeen) -> None:
     named = [*(listing.shop_id for listing in kept), *(shop.record.shop_id for shop in change.shops)]
     shops.write_named(named, change.cycle, change.at)
     shops.write_details(change.shops, change.cycle, change.at)
+    there = index.find_details(listing.record.listing_id for listing in change.listings)
+    digests = {listing_id: told[-1] for listing_id, told in there.items()}
     if kept:
         known = _known(listing.record.listing_id for listing in kept)
         new = [listing for listing in kept if listing.record.listing_id not in known]
         bulk.insert_new_tuples(LISTING_ROW, [_static_row(listing, change.at) for listing in new])
         bulk.insert_new_tuples(DYNAMIC_ROW, [_dynamic_row(listing.record, change.at) for listing in kept])
-        _write_images({listing.record.listing_id: listing.record.images or () for listing in kept})
-    index.write_details(change.cycle, change.listings, change.at)
+        told = {listing.record.listing_id: listing.record.images for listing in kept}
+        digests |= _write_images({i: images for i, images in told.items() if images}, digests)
+    index.write_details(change.cycle, change.listings, digests, change.at, there)
     failures.clear("listing", [listing.record.listing_id for listing in change.listings])
 
 
@@ -95,10 +100,10 @@ def write_gone(change: ListingsGone) -> None:
 
 def write_images(change: ImagesSeen) -> None:
     """Write the images of one listing that a batch had left out."""
-    _write_images({change.listing_id: change.images})
-    IndexedListing.update(images_missing=0, image_count=len(change.images)).where(
-        IndexedListing.listing_id == change.listing_id
-    ).execute()
+    told: dict[str, int | None] = {"images_missing": 0, "image_count": len(change.images)}
+    if change.images:
+        told["images_digest"] = _write_images({change.listing_id: change.images}, {})[change.listing_id]
+    IndexedListing.update(told).where(IndexedListing.listing_id == change.listing_id).execute()
     failures.clear("images", [change.listing_id])
 
 
@@ -121,21 +126,34 @@ def _known(listing_ids: Iterable[int]) -> set[int]:
     return {row[0] for row in bulk.find(Listing.listing_id, listing_ids, (Listing.listing_id,))}
 
 
-def _write_images(images: Mapping[int, tuple[ImageRecord, ...]]) -> None:
-    """Insert new images and correct changed ones; an image that left its listing stays, primary no more."""
-    there = set(bulk.find(ImageStatus.listing, [i for i, records in images.items() if records], IMAGE_ROW))
-    told = {row[KEY]: row for listing_id, records in images.items() for row in _images_told(listing_id, records)}
-    # Compared first: at a refresh hardly any image has changed, and nothing is written for the others.
-    changed = [row for row in told.values() if row not in there]
-    for row in there.difference(told.values()):
-        if row[KEY] not in told and row[IS_PRIMARY]:
-            left = (ImageStatus.listing == row[0], ImageStatus.image_id == row[1])
-            ImageStatus.update(is_primary=0).where(*left).execute()
-    listings = {row[0]: row for row in bulk.find(Listing.listing_id, {row[0] for row in changed}, LISTING_FACTS)}
-    facts = {listing_id: _facts(*told) for listing_id, *told in listings.values()}
-    rows = [(*row, *facts[row[0]]) for row in changed]
-    bulk.upsert_tuples((*IMAGE_ROW, *IMAGE_FACTS), rows, IMAGE_KEY, IMAGE_TOLD)
-    _try_anew(changed, {row[KEY]: row[ADDRESS] for row in there})
+def _write_images(
+    images: Mapping[int, tuple[ImageRecord, ...]], digests: Mapping[int, int | None]
+) -> dict[int, int | None]:
+    """Insert new images and correct changed ones; an image that left its listing stays, primary no more.
+
+    At a refresh hardly any image has changed: listings whose images are as in `digests` are passed over. Returns the
+    digests of the others.
+    """
+    told = {listing_id: _images_told(listing_id, records) for listing_id, records in images.items()}
+    moved = {i: digest for i, rows in told.items() if (digest := images_digest(rows)) != digests.get(i)}
+    there = {row[KEY]: row for row in bulk.find(ImageStatus.listing, moved, IMAGE_ROW)}
+    rows = {row[KEY]: row for listing_id in moved for row in told[listing_id]}
+    changed = [row for key, row in rows.items() if there.get(key) != row]
+    for key, row in there.items():
+        if key not in rows and row[IS_PRIMARY]:
+            ImageStatus.update(is_primary=0).where(
+                ImageStatus.listing == key[0], ImageStatus.image_id == key[1]
+            ).execute()
+    listings = bulk.find(Listing.listing_id, {row[0] for row in changed}, LISTING_FACTS)
+    facts = {listing_id: _facts(*others) for listing_id, *others in listings}
+    bulk.upsert_tuples(WHOLE_IMAGE_ROW, [(*row, *facts[row[0]]) for row in changed], IMAGE_KEY, IMAGE_TOLD)
+    _try_anew(changed, {key: row[ADDRESS] for key, row in there.items()})
+    return dict(moved)
+
+
+def images_digest(rows: Sequence[tuple[Any, ...]]) -> int:
+    """Return the number that stands for all that is told of a listing's images (IMAGE_ROW)."""
+    return int.from_bytes(blake2b(repr(rows).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _try_anew(changed: Sequence[tuple[Any, ...]], before: Mapping[Any, tuple[Any, ...]]) -> None:
@@ -146,11 +164,13 @@ def _try_anew(changed: Sequence[tuple[Any, ...]], before: Mapping[Any, tuple[Any
     bulk.update(ImageStatus, values, IMAGE_KEY, "outcome IS NOT NULL AND download_done = 0")
 
 
-def _images_told(listing_id: int, records: tuple[ImageRecord, ...]) -> Iterator[tuple[Any, ...]]:
-    """Yield of each image what an answer tells of it (IMAGE_ROW)."""
+def _images_told(listing_id: int, records: tuple[ImageRecord, ...]) -> list[tuple[Any, ...]]:
+    """Return what an answer tells of each image (IMAGE_ROW)."""
     primary = primary_image_id(records)
-    for image in records:
-        yield listing_id, image.image_id, image.hex, image.suffix, image.url, int(image.image_id == primary)
+    return [
+        (listing_id, image.image_id, image.hex, image.suffix, image.url, int(image.image_id == primary))
+        for image in records
+    ]
 
 
 def _facts(

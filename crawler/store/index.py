@@ -38,6 +38,7 @@ DETAIL_COLUMNS = (
     IndexedListing.known,
     IndexedListing.image_count,
     IndexedListing.images_missing,
+    IndexedListing.images_digest,
 )
 SEEN_ROW = (IndexedListing.listing_id, *SEEN_COLUMNS, IndexedListing.first_seen_at)
 DETAIL_ROW = (
@@ -116,9 +117,22 @@ def write_page(change: PageSeen) -> None:
     intervals.note_page(change.interval_id, change.count, distinct, repeats, change.at, change.first_of_pass)
 
 
-def write_details(cycle: int, listings: Sequence[DetailedListing], at: str) -> None:
-    """Note that these listings' details were read."""
-    bulk.upsert_differing(DETAIL_ROW, [_detail_row(listing, cycle, at) for listing in listings], DETAIL_COLUMNS)
+def find_details(listing_ids: Iterable[int]) -> dict[int, tuple[Any, ...]]:
+    """Return DETAIL_COLUMNS of these listings, of which the last is the digest of their images."""
+    rows = bulk.find(IndexedListing.listing_id, listing_ids, (IndexedListing.listing_id, *DETAIL_COLUMNS))
+    return {row[0]: row[1:] for row in rows}
+
+
+def write_details(
+    cycle: int,
+    listings: Sequence[DetailedListing],
+    digests: Mapping[int, int | None],
+    at: str,
+    there: Mapping[int, tuple[Any, ...]],
+) -> None:
+    """Note that these listings' details were read, and the digests of their images; `there` is what was known."""
+    rows = [_detail_row(listing, cycle, at, digests.get(listing.record.listing_id)) for listing in listings]
+    bulk.upsert_differing(DETAIL_ROW, rows, DETAIL_COLUMNS, there)
 
 
 def write_gone(change: ListingsGone) -> None:
@@ -283,7 +297,7 @@ def _due_once_seen(wanted: bool, when_made: str | None, old: IndexRow | None, at
     return min(old.detail_due_at, at) if old.idle_count else old.detail_due_at
 
 
-def _detail_row(listing: DetailedListing, cycle: int, at: str) -> tuple[Any, ...]:
+def _detail_row(listing: DetailedListing, cycle: int, at: str, digest: int | None) -> tuple[Any, ...]:
     """Return a row of DETAIL_ROW; one that no search showed was last seen in no cycle."""
     record = listing.record
     return (
@@ -298,6 +312,7 @@ def _detail_row(listing: DetailedListing, cycle: int, at: str) -> tuple[Any, ...
         int(listing.wanted),
         listing.image_count,
         int(listing.images_missing),
+        digest,
         at,
         at,
         0,

@@ -251,6 +251,44 @@ def test_another_image_becomes_primary_and_one_that_left_stays_without_being_it(
     assert told == [(1, 0, 1, 1), (2, 1, 1, 1), (3, 0, 0, 0)]
 
 
+def test_images_told_as_before_are_passed_over_and_told_otherwise_are_written(database: Database) -> None:
+    writer.write([page(row(5)), seen(with_images(image(1, 1), image(2, 2)))])
+    execute(database, "UPDATE image_status SET hex = 'by hand' WHERE image_id = 1")
+    again = with_images(image(1, 1), image(2, 2))
+    writer.write([seen(again, at=LATER, cycle=2)])
+    assert rows(database, "SELECT hex FROM image_status ORDER BY image_id") == [("by hand",), ("ab",)]
+    writer.write([seen(with_images(image(1, 1), image(2, 2, "cd")), at=MUCH_LATER, cycle=3)])
+    assert rows(database, "SELECT hex FROM image_status ORDER BY image_id") == [("ab",), ("cd",)]
+    writer.write([seen(again, at=MUCH_LATER, cycle=3)])
+    assert rows(database, "SELECT hex FROM image_status ORDER BY image_id") == [("ab",), ("ab",)]
+
+
+def test_an_answer_without_images_leaves_what_is_known_of_them(database: Database) -> None:
+    digest = "SELECT images_digest FROM indexed_listings"
+    writer.write([page(row(5)), seen(with_images(image(1, 1)))])
+    before = rows(database, digest)
+    assert before != [(None,)]
+    writer.write([seen(detailed(replace(listing(), images=None)), at=LATER, cycle=2)])
+    writer.write([seen(with_images(), at=LATER, cycle=2)])
+    assert rows(database, digest) == before
+
+
+@pytest.mark.parametrize("repair", [((5,), (), ()), ((), (), (5,))], ids=["listing", "images"])
+def test_images_that_an_audit_misses_are_written_again_though_told_as_before(
+    database: Database, repair: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+) -> None:
+    told = (image(1, 1), image(2, 2))
+    writer.write([page(row(5)), seen(with_images(*told))])
+    execute(database, "DELETE FROM image_status WHERE image_id = 2")
+    writer.write([changes.RepairsQueued(*repair, 1, LATER)])
+    read: changes.Change = changes.ImagesSeen(5, told) if repair[2] else seen(with_images(*told), at=LATER)
+    writer.write([read])
+    assert rows(database, "SELECT image_id, is_primary FROM image_status ORDER BY image_id") == [(1, 1), (2, 0)]
+    execute(database, "UPDATE image_status SET hex = 'by hand'")
+    writer.write([seen(with_images(*told), at=MUCH_LATER, cycle=2)])
+    assert rows(database, "SELECT DISTINCT hex FROM image_status") == [("by hand",)], "passed over from then on"
+
+
 def test_an_image_whose_address_changed_gets_the_new_one(database: Database) -> None:
     writer.write([page(row(5)), seen(with_images(image(1, 1)))])
     writer.write([seen(with_images(image(1, 1, "cd", "y2")), at=LATER, cycle=2)])
