@@ -22,16 +22,19 @@ DEEPEST = 20  # of lists in a list that is kept as JSON; Etsy's go two deep
 
 def clean_text(text: str) -> str:
     """Return the text as meant for a reader: entities decoded once, no characters a database refuses."""
-    if "&" in text:
-        text = _without_entities(text)
-    if "\x00" in text:
-        text = text.replace("\x00", "")
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return clean(_whole(text)) or ""
 
 
 def clean(text: str | None) -> str | None:
-    """Return the text cleaned, None where there is none."""
-    return text if text is None else clean_text(text)
+    """Return the same of a text that was decoded from UTF-8 or read by `read_told`, None where there is none."""
+    if text is None or ("&" not in text and "\x00" not in text):  # as most are
+        return text
+    return _without_entities(text).replace("\x00", "")
+
+
+def _whole(text: str) -> str:
+    """Return the text without halves of characters, which JSON can spell and no UTF-8 has."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _without_entities(text: str) -> str:
@@ -57,10 +60,10 @@ def read_text(row: dict[str, Any], key: str) -> str | None:
 
 
 def read_told(row: dict[str, Any], key: str) -> str | None:
-    """Return the text under the key as it was told; numbers are taken as their digits."""
+    """Return the text under the key, its entities as they were told; numbers are taken as their digits."""
     value = row.get(key)
     if isinstance(value, str):
-        return value
+        return _whole(value)
     return str(value) if _is_number(value) else None
 
 

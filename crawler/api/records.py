@@ -11,10 +11,10 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from crawler.api import shapes
-from crawler.api.fields import clean, clean_text, json_array, read_count, read_id, read_list, read_text, read_told
+from crawler.api.fields import clean, json_array, read_count, read_id, read_list, read_text, read_told
 
 ADDRESS = re.compile(
     r"(?P<plain>^https?://[^/]+(?:/[0-9]+/r)?)?/il/(?P<hex>[0-9a-f]+)/(?P<id>[1-9][0-9]{0,17})"
@@ -68,8 +68,7 @@ class SearchPage:
     unreadable: int
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """One image of a listing; `url` is the whole address where hex and suffix do not rebuild it."""
 
     image_id: int
@@ -326,8 +325,8 @@ def parse_image(row: Any) -> ImageRecord:
 
 def image_of(told: shapes.Image) -> ImageRecord:
     """Return the same of an image that was decoded."""
-    address = clean_text(told.url_570xN)
-    match = ADDRESS.search(address)
+    address = clean(told.url_570xN)
+    match = ADDRESS.search(address or "")
     if match is None:
         return ImageRecord(_identity(told.listing_image_id, "listing_image_id"), told.rank, "", "", address or None)
     plain, hex_part, image_id, suffix, query = match.groups()

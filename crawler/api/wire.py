@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import default_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
@@ -18,7 +20,7 @@ from runtime.clock import Clock
 
 CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 10, 30, 60
 MOST_BYTES = 64_000_000
-CHUNK_BYTES = 65_536
+CHUNK_BYTES = 262_144
 
 
 class WireError(Exception):
@@ -64,10 +66,11 @@ def telling_pools(leaves: Callable[[], None]) -> dict[str, type[HTTPConnectionPo
 
 
 class HttpWire:
-    """Keep-alive HTTP with one `requests` session a thread; the key goes to this one address only.
+    """Keep-alive HTTP with one of `requests`' adapters a thread; the key goes to this one address only.
 
-    Redirects are not followed, proxies and netrc of the environment are not used: the key is in a header. `leaves` is
-    called, in the calling thread, each time a request is on its way: a connection may have had to be opened first.
+    No session stands before them, since what one adds must not be: it follows redirects, keeps cookies, and takes
+    proxies and netrc from the environment, while the key is in a header. `leaves` is called, in the calling thread,
+    each time a request is on its way: a connection may have had to be opened first.
     """
 
     def __init__(
@@ -75,40 +78,33 @@ class HttpWire:
     ) -> None:
         self._base_url = base_url
         self._leaves = leaves
-        self._headers = {"x-api-key": key_header, "User-Agent": user_agent, "Accept": "application/json"}
+        told = {"x-api-key": key_header, "User-Agent": user_agent, "Accept": "application/json"}
+        self._headers = {**default_headers(), **told}
         self._clock = clock
         self._local = threading.local()
 
     def get(self, path: str, params: Mapping[str, str]) -> WireAnswer:
         """Return the answer to GET `path` below the base address; WireError where none came whole."""
         try:
-            with self._session().get(
-                self._base_url + path,
-                params=params,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with self._send(self._base_url + path + ("?" + urlencode(params) if params else "")) as answer:
                 body = self._read(answer)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return WireAnswer(answer.status_code, headers, body)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise WireError(f"{type(error).__name__} at {path}") from error
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            # A session is not promised to be safe among threads, so each has its own.
-            session = requests.Session()
-            # A proxy or netrc of the environment must not see or replace the key.
-            session.trust_env = False
-            session.headers.update(self._headers)
-            for scheme in ("http://", "https://"):
-                adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-                adapter.poolmanager.pool_classes_by_scheme = telling_pools(self._leaves)
-                session.mount(scheme, adapter)
-            self._local.session = session
-        return session
+    def _send(self, url: str) -> requests.Response:
+        if not hasattr(self._local, "adapter"):
+            # Neither is promised to be safe among threads, so each thread has its own.
+            self._local.adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+            self._local.adapter.poolmanager.pool_classes_by_scheme = telling_pools(self._leaves)
+            self._local.request = requests.Request("GET", self._base_url, headers=self._headers).prepare()
+        request = self._local.request.copy()
+        request.url = url
+        answer: requests.Response = self._local.adapter.send(
+            request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), verify=True
+        )
+        return answer
 
     def _read(self, answer: requests.Response) -> bytes:
         """Return the whole body; a body that drips on for ever is cut off."""

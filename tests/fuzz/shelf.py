@@ -114,9 +114,9 @@ def _keep_listings(shelf: Shelf, listings: Sequence[records.ListingRecord]) -> N
     shelf.write(changes.DetailsSeen(1, detailed, tuple(DetailedShop(shop, AT, True) for shop in came.values()), AT))
     for record in told.values():
         static = (*(getattr(record, name) for name in details.STATIC), *_price(record.price))
-        dynamic = (*(getattr(record, name) for name in details.DYNAMIC), *_price(record.price))
+        dynamic = (*(getattr(record, name) for name in details.FIGURES), *_price(record.price))
         assert shelf.row(Listing, (*details.STATIC, *PRICE), "listing_id", record.listing_id) == static
-        names = ", ".join((*details.DYNAMIC, *PRICE))
+        names = ", ".join((*details.FIGURES, *PRICE))
         stored = shelf.rows(f"SELECT {names} FROM listings_dynamic WHERE listing_id = ?", record.listing_id)
         assert stored == [dynamic]
         query = "SELECT image_id, hex, suffix, url FROM image_status WHERE listing_id = ?"
@@ -141,8 +141,8 @@ def _keep_shop(shelf: Shelf, shop: records.ShopRecord) -> None:
 def _assert_shop(shelf: Shelf, shop: records.ShopRecord) -> None:
     static = tuple(getattr(shop, name) for name in shops.STATIC)
     assert shelf.row(Shop, shops.STATIC, "shop_id", shop.shop_id) == static
-    dynamic = tuple(getattr(shop, name) for name in shops.DYNAMIC)
-    stored = shelf.rows(f"SELECT {', '.join(shops.DYNAMIC)} FROM shops_dynamic WHERE shop_id = ?", shop.shop_id)
+    dynamic = tuple(getattr(shop, name) for name in shops.FIGURES)
+    stored = shelf.rows(f"SELECT {', '.join(shops.FIGURES)} FROM shops_dynamic WHERE shop_id = ?", shop.shop_id)
     assert stored == [dynamic]
 
 
@@ -172,8 +172,8 @@ def _keep_reviews(shelf: Shelf, page: records.ReviewPage) -> None:
     for review in page.reviews:
         told.setdefault(review.transaction_id, review)
     for review in told.values():
-        stored = shelf.row(Review, review_store.NAMES, "transaction_id", review.transaction_id)
-        assert stored == tuple(getattr(review, name) for name in review_store.NAMES)
+        stored = shelf.row(Review, review_store.TOLD, "transaction_id", review.transaction_id)
+        assert stored == tuple(getattr(review, name) for name in review_store.TOLD)
 
 
 def _keep_taxonomy(shelf: Shelf, nodes: Mapping[int, records.TaxonomyNode]) -> None:
