@@ -188,7 +188,7 @@ class ImageStatus(Model):
     class Meta:
         table_name = "image_status"
         primary_key = CompositeKey("listing", "image_id")
-        indexes = ((("download_done", "to_download"), False), (("image_id",), False))
+        indexes = ((("image_id",), False),)
 
 
 # Small however many pictures are done: what the next part of the work takes from, and what failed.

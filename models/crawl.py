@@ -95,13 +95,13 @@ class IndexedListing(Model):
         table_name = "indexed_listings"
         indexes = (
             (("idle_count", "detail_due_at", "detail_cycle"), False),
-            (("images_missing", "listing_id"), False),
             (("price", "price_currency", "taxonomy_id"), False),
         )
 
 
 # Indexes of what waits alone stay small, and what is read leaves them for good.
 UNREAD = "detail_cycle < last_seen_cycle AND detail_due_at IS NOT NULL"
+IMAGES_MISSING = "images_missing = 1"
 IndexedListing.add_index(
     IndexedListing.index(
         IndexedListing.last_seen_cycle,
@@ -109,6 +109,14 @@ IndexedListing.add_index(
         IndexedListing.detail_due_at,
         where=SQL(UNREAD),
         name="indexed_listings_unread",
+    )
+)
+IndexedListing.add_index(
+    IndexedListing.index(
+        IndexedListing.images_missing,
+        IndexedListing.listing_id,
+        where=SQL(IMAGES_MISSING),
+        name="indexed_listings_images_missing",
     )
 )
 

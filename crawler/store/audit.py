@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peewee import JOIN, Model, fn
+from peewee import JOIN, SQL, Model, fn
 
 from crawler.changes import RepairsQueued
 from crawler.store import failures, index, shops
@@ -20,6 +20,7 @@ from models import (
     Shop,
     ShopDynamic,
 )
+from models.crawl import IMAGES_MISSING
 from runtime import bulk
 from runtime.findings import Findings
 
@@ -121,7 +122,7 @@ def taken_up(kind: str, due: Due) -> set[int]:
     """Return which failed items of a kind are due all the same: a person wants them tried again."""
     conditions: Mapping[str, Sequence[Any]] = {
         "listing": index.is_due(due),
-        "images": (IndexedListing.images_missing == 1,),
+        "images": (SQL(IMAGES_MISSING),),
         "shop": shops.is_due(due),
         "reviews": shops.is_review_due(due.cycle),
     }

@@ -30,7 +30,7 @@ def write_lost(change: PicturesLost) -> None:
     for outcome, image_ids in change.raw.items():
         again = {"download_done": 0, "to_download": 1, "outcome": outcome, "retry_at": 0, "raw_shard": None}
         rows = [{"image_id": image_id, **again} for image_id in image_ids]
-        bulk.update(ImageStatus, rows, [ImageStatus.image_id], "+download_done = 1")
+        bulk.update(ImageStatus, rows, [ImageStatus.image_id], "download_done = 1")
     rows = [
         {"image_id": image_id, "bg_removed": 0, "bg_outcome": None, "shard": None}
         for image_id in change.background_free

@@ -8,11 +8,14 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from peewee import SQL
+
 from crawler.api.records import SearchRow
 from crawler.changes import DetailedListing, ListingsGone, PageSeen
 from crawler.eras import is_wanted
 from crawler.store import intervals
 from models import IndexedListing, IndexedShop
+from models.crawl import IMAGES_MISSING
 from runtime import bulk
 
 SEEN_COLUMNS = (
@@ -238,9 +241,7 @@ def are_all_due(due: Due, listing_ids: Collection[int]) -> bool:
 def missing_images(limit: int) -> list[int]:
     """Return listings whose images an answer left out."""
     query = (
-        IndexedListing.select(IndexedListing.listing_id)
-        .where(IndexedListing.images_missing == 1)
-        .order_by(IndexedListing.listing_id)
+        IndexedListing.select(IndexedListing.listing_id).where(SQL(IMAGES_MISSING)).order_by(IndexedListing.listing_id)
     )
     return bulk.first_column(query.limit(limit))
 

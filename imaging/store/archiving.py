@@ -46,7 +46,6 @@ class Kind:
         return found
 
 
-# The plus keeps SQLite from looking rows up by download_done and then sorting a million of them for each page.
 _BACKGROUND_FREE = Kind(
     PICTURES,
     "background-free",
@@ -60,8 +59,8 @@ _DOWNLOADED = Kind(
     RAW,
     "downloaded",
     "raw_shard",
-    "+download_done = 1 AND raw_shard IS NULL",
-    "+download_done = 1 AND raw_shard IS NULL AND bg_removed = 0",
+    "download_done = 1 AND raw_shard IS NULL",
+    "download_done = 1 AND raw_shard IS NULL AND bg_removed = 0",
     described=True,
     again={"download_done": 0, "to_download": 1, "retry_at": 0},
 )

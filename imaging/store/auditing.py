@@ -9,8 +9,7 @@ from models import ImageStatus
 from runtime import bulk
 
 ASKED_AT_ONCE = 500
-# The sum keeps SQLite from searching, and sorting, all that is done where it is told image_ids.
-IS_DONE = ImageStatus.download_done + 0 == 1
+IS_DONE = ImageStatus.download_done == 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from runtime import bulk
 PROGRESS_KEY = "pictures"
 # As QUEUED; the sign keeps SQLite from searching all that is queued where it is told an image_id.
 STILL_QUEUED = "+download_done = 0 AND +to_download = 1"
+OF_ALL = ImageStatus.is_primary.in_((0, 1))  # both values are named for the queue's index, which begins with it
 SHARED = (
     "format",
     "width",
@@ -91,7 +92,7 @@ def share(image_ids: Sequence[int]) -> set[int]:
     """Mark what another listing's row has brought already as done; return those pictures' ids."""
     names = [getattr(ImageStatus, name) for name in SHARED]
     there = ImageStatus.select(ImageStatus.image_id, *names).where(
-        ImageStatus.image_id.in_(image_ids), ImageStatus.download_done + 0 == 1
+        ImageStatus.image_id.in_(image_ids), ImageStatus.download_done == 1
     )
     rows = {row["image_id"]: {**row, **_done()} for row in bulk.dicts(there)}
     bulk.update(ImageStatus, list(rows.values()), [ImageStatus.image_id], STILL_QUEUED)
@@ -122,13 +123,13 @@ def record(got: Iterable[Got], failed: Iterable[Failed], now: float) -> None:
 
 def waiting(now: float) -> tuple[int, int]:
     """Return how many rows are queued, and how many of them wait for another try later."""
-    queued = ImageStatus.select().where(SQL(QUEUED))
-    return int(queued.count()), int(queued.where(*_later(now)).count())
+    queued = ImageStatus.select().where(SQL(QUEUED), OF_ALL)
+    return int(queued.count()), int(queued.where(_later(now)).count())
 
 
 def next_retry_at(now: float) -> float | None:
     """Return when the first of those that wait may be tried again (Unix seconds), None where none waits."""
-    query = ImageStatus.select(fn.MIN(ImageStatus.retry_at)).where(SQL(QUEUED), *_later(now))
+    query = ImageStatus.select(fn.MIN(ImageStatus.retry_at)).where(SQL(QUEUED), OF_ALL, _later(now))
     return next(bulk.tuples(query))[0]  # type: ignore[no-any-return]
 
 
@@ -151,9 +152,8 @@ def save_progress(at: str, per_second: float, held: str) -> None:
     bulk.upsert(SyncState, [{"key": PROGRESS_KEY, "value": text}], [SyncState.key], [SyncState.value])
 
 
-def _later(now: float) -> tuple[Any, Any]:
-    # Both values of is_primary are named for the queue's index, which begins with it.
-    return ImageStatus.is_primary.in_((0, 1)), ImageStatus.retry_at > int(now)
+def _later(now: float) -> Any:
+    return ImageStatus.retry_at > int(now)
 
 
 def _done() -> dict[str, Any]:
