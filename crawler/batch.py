@@ -6,11 +6,11 @@ One call is one step: a 404 that names dead ids is written down, and the rest is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from crawler import changes
 from crawler.api.client import PAGE_ROWS, Gone, MissingListings
-from crawler.api.records import ListingBatch, ListingRecord, ShopRecord
+from crawler.api.records import ListingBatch, ListingRecord, ShopRecord, completed
 from crawler.context import Context
 from crawler.eras import is_wanted
 from crawler.freshness import ShopFigures, is_young, review_visit_due
@@ -125,12 +125,7 @@ def _completed(record: ListingRecord, row: IndexRow | None) -> ListingRecord:
     """Return the record with what only the search told: keys may be missing from any answer."""
     if row is None or None not in (record.when_made, record.shop_id, record.taxonomy_id):
         return record
-    return replace(
-        record,
-        when_made=record.when_made if record.when_made is not None else row.when_made,
-        shop_id=record.shop_id if record.shop_id is not None else row.shop_id,
-        taxonomy_id=record.taxonomy_id if record.taxonomy_id is not None else row.taxonomy_id,
-    )
+    return completed(record, row.when_made, row.shop_id, row.taxonomy_id)
 
 
 def _detailed(

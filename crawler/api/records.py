@@ -2,7 +2,7 @@
 
 `parse_…` takes JSON values, `…_of` what was decoded into a shape already. Every key may be missing and every value
 null: a record holds None there. What has no identity (no id) or no shape (a list where an object should be) raises
-Unreadable.
+Unreadable. Records of which an answer has hundreds are msgspec's, made in a fraction of a frozen dataclass's time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from crawler.api import shapes
 from crawler.api.fields import clean, json_array, read_count, read_id, read_list, read_text, read_told
@@ -31,8 +34,7 @@ class Unreadable(ValueError):
     """The answer is JSON and makes no sense as what was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True, gc=False):
     """A price as the API gives it: amount / divisor in the currency."""
 
     amount: int | None
@@ -48,8 +50,7 @@ class Money:
 NO_MONEY = Money(None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchRow:
+class SearchRow(Struct, frozen=True, gc=False):
     """What a search says of one listing; `when_made` is None where the answer left it out."""
 
     listing_id: int
@@ -68,7 +69,7 @@ class SearchPage:
     unreadable: int
 
 
-class ImageRecord(NamedTuple):
+class ImageRecord(Struct, frozen=True, gc=False):
     """One image of a listing; `url` is the whole address where hex and suffix do not rebuild it."""
 
     image_id: int
@@ -78,8 +79,7 @@ class ImageRecord(NamedTuple):
     url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ShopRecord:
+class ShopRecord(Struct, frozen=True, gc=False):
     """A shop; the field names are the data model's."""
 
     shop_id: int
@@ -97,8 +97,7 @@ class ShopRecord:
     review_count: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListingRecord:
+class ListingRecord(Struct, frozen=True, gc=False):
     """A listing with what came along; the field names are the data model's.
 
     `shop` and `images` are None where the answer left them out (an empty tuple is a listing without images).
@@ -151,8 +150,7 @@ class ListingBatch:
     server_time: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewRecord:
+class ReviewRecord(Struct, frozen=True, gc=False):
     """A review; `transaction_id` is negative where the API gave none."""
 
     transaction_id: int
@@ -278,6 +276,18 @@ def listing_of(told: shapes.Listing) -> ListingRecord:
         views=told.views,
         shop=shop,
         images=None if told.images is None else images_of(told.images),
+    )
+
+
+def completed(
+    record: ListingRecord, when_made: str | None, shop_id: int | None, taxonomy_id: int | None
+) -> ListingRecord:
+    """Return the record with these values where it has none."""
+    return replace(
+        record,
+        when_made=record.when_made if record.when_made is not None else when_made,
+        shop_id=record.shop_id if record.shop_id is not None else shop_id,
+        taxonomy_id=record.taxonomy_id if record.taxonomy_id is not None else taxonomy_id,
     )
 
 

@@ -83,7 +83,8 @@ def write_details(change: DetailsSeen) -> None:
         bulk.insert_new_tuples(LISTING_ROW, [_static_row(listing, change.at) for listing in new])
         bulk.insert_new_tuples(DYNAMIC_ROW, [_dynamic_row(listing.record, change.at) for listing in kept])
         told = {listing.record.listing_id: listing.record.images for listing in kept}
-        digests |= _write_images({i: images for i, images in told.items() if images}, digests)
+        facts = {listing.record.listing_id: _facts_of(listing) for listing in new}
+        digests |= _write_images({i: images for i, images in told.items() if images}, digests, facts)
     index.write_details(change.cycle, change.listings, digests, change.at, there)
     failures.clear("listing", [listing.record.listing_id for listing in change.listings])
 
@@ -102,7 +103,7 @@ def write_images(change: ImagesSeen) -> None:
     """Write the images of one listing that a batch had left out."""
     told: dict[str, int | None] = {"images_missing": 0, "image_count": len(change.images)}
     if change.images:
-        told["images_digest"] = _write_images({change.listing_id: change.images}, {})[change.listing_id]
+        told["images_digest"] = _write_images({change.listing_id: change.images}, {}, {})[change.listing_id]
     IndexedListing.update(told).where(IndexedListing.listing_id == change.listing_id).execute()
     failures.clear("images", [change.listing_id])
 
@@ -127,16 +128,19 @@ def _known(listing_ids: Iterable[int]) -> set[int]:
 
 
 def _write_images(
-    images: Mapping[int, tuple[ImageRecord, ...]], digests: Mapping[int, int | None]
+    images: Mapping[int, tuple[ImageRecord, ...]],
+    digests: Mapping[int, int | None],
+    new: Mapping[int, tuple[int, str | None, float | None]],
 ) -> dict[int, int | None]:
     """Insert new images and correct changed ones; an image that left its listing stays, primary no more.
 
-    At a refresh hardly any image has changed: listings whose images are as in `digests` are passed over. Returns the
-    digests of the others.
+    At a refresh hardly any image has changed: listings whose images are as in `digests` are passed over. Those that
+    were just inserted have none yet; `new` has what each of their images repeats (IMAGE_FACTS). Returns the digests of
+    all that were not passed over.
     """
     told = {listing_id: _images_told(listing_id, records) for listing_id, records in images.items()}
     moved = {i: digest for i, rows in told.items() if (digest := images_digest(rows)) != digests.get(i)}
-    there = {row[KEY]: row for row in bulk.find(ImageStatus.listing, moved, IMAGE_ROW)}
+    there = {row[KEY]: row for row in bulk.find(ImageStatus.listing, moved.keys() - new.keys(), IMAGE_ROW)}
     rows = {row[KEY]: row for listing_id in moved for row in told[listing_id]}
     changed = [row for key, row in rows.items() if there.get(key) != row]
     for key, row in there.items():
@@ -144,8 +148,8 @@ def _write_images(
             ImageStatus.update(is_primary=0).where(
                 ImageStatus.listing == key[0], ImageStatus.image_id == key[1]
             ).execute()
-    listings = bulk.find(Listing.listing_id, {row[0] for row in changed}, LISTING_FACTS)
-    facts = {listing_id: _facts(*others) for listing_id, *others in listings}
+    listings = bulk.find(Listing.listing_id, {row[0] for row in changed} - new.keys(), LISTING_FACTS)
+    facts = {**new, **{listing_id: _facts(*others) for listing_id, *others in listings}}
     bulk.upsert_tuples(WHOLE_IMAGE_ROW, [(*row, *facts[row[0]]) for row in changed], IMAGE_KEY, IMAGE_TOLD)
     _try_anew(changed, {key: row[ADDRESS] for key, row in there.items()})
     return dict(moved)
@@ -178,3 +182,8 @@ def _facts(
 ) -> tuple[int, str | None, float | None]:
     """Return what an image's row repeats of its listing (IMAGE_FACTS)."""
     return shop_id, when_made, Money(amount, divisor, None).major
+
+
+def _facts_of(listing: DetailedListing) -> tuple[int, str | None, float | None]:
+    """Return the same of a listing that was just inserted."""
+    return listing.shop_id, listing.record.when_made, listing.record.price.major

@@ -232,7 +232,7 @@ def test_no_lower_layer_of_the_api_knows_the_client(module: str) -> None:
         ("pydantic", {"runtime.settings"}),
         ("dotenv", {"runtime.settings"}),
         ("orjson", {"crawler.api.reading"}),
-        ("msgspec", {"crawler.api.reading", "crawler.api.shapes"}),
+        ("msgspec", {"crawler.api.reading", "crawler.api.records", "crawler.api.shapes"}),
         ("signal", {"runtime.stop"}),
         ("faiss", {"search.index.library"}),
         ("rembg", {"search.background_rembg"}),

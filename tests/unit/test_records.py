@@ -211,7 +211,7 @@ def test_a_price_is_amount_by_divisor_where_both_are_told(money: Any, major: flo
 def test_every_key_may_be_missing_but_the_id() -> None:
     record = records.parse_listing({"listing_id": 5})
     assert record.listing_id == 5
-    empty = {name for name in record.__slots__ if getattr(record, name) is None}
+    empty = {name for name in record.__struct_fields__ if getattr(record, name) is None}
     assert {"shop_id", "title", "when_made", "state", "shop", "images", "quantity", "item_weight"} <= empty
     with pytest.raises(Unreadable):
         records.parse_listing({"title": "a chair"})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from peewee import Database, IntegrityError
 
 from crawler import changes
@@ -86,7 +87,7 @@ def image(image_id: int, rank: int, hex_part: str = "ab", suffix: str = "x1") ->
 
 
 def with_images(*images: ImageRecord, listing_id: int = 5) -> changes.DetailedListing:
-    return detailed(replace(listing(listing_id), images=images))
+    return detailed(structs.replace(listing(listing_id), images=images))
 
 
 # Searches
@@ -268,7 +269,7 @@ def test_an_answer_without_images_leaves_what_is_known_of_them(database: Databas
     writer.write([page(row(5)), seen(with_images(image(1, 1)))])
     before = rows(database, digest)
     assert before != [(None,)]
-    writer.write([seen(detailed(replace(listing(), images=None)), at=LATER, cycle=2)])
+    writer.write([seen(detailed(structs.replace(listing(), images=None)), at=LATER, cycle=2)])
     writer.write([seen(with_images(), at=LATER, cycle=2)])
     assert rows(database, digest) == before
 
@@ -309,7 +310,7 @@ def test_a_picture_that_could_not_be_had_is_tried_anew_where_its_address_changed
 
 def test_an_answer_that_left_the_images_out_changes_none(database: Database) -> None:
     writer.write([page(row(5)), seen(with_images(image(1, 1)))])
-    writer.write([seen(detailed(replace(listing(), images=None)), at=LATER, cycle=2)])
+    writer.write([seen(detailed(structs.replace(listing(), images=None)), at=LATER, cycle=2)])
     assert rows(database, "SELECT image_id, is_primary FROM image_status") == [(1, 1)]
 
 
