@@ -96,7 +96,7 @@ def build_calling(
     wire = wire or build_wire(parts, limiter)
     ledger = Ledger(clock, load_quota(), usage.by_minute(clock.now() - 2 * DAY_SECONDS))
     transport = Transport(wire, limiter, ledger, clock, stop)
-    client = Client(Lookahead(transport, stop, workers), transport)
+    client = Client(Lookahead(transport, stop, limiter.rate, workers), transport)
     cycle = Cycle(1, clock.now()) if load_position() is None else load_cycle()
     context = Context(client, clock, stop, parts.freshness, settings.taxonomy_ids, parts.files, cycle, file_checks)
     return Calling(context, ledger)

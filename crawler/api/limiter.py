@@ -122,6 +122,10 @@ class Limiter:
         self._last = 0.0, 0.0  # of our own calls: when it was sent, and when it was to be
         self._lateness: deque[float] = deque([0.0], maxlen=LATENESS_REMEMBERED)
 
+    def rate(self) -> float:
+        """Return how many calls a second are allowed now."""
+        return self._rate()
+
     def wait_for_turn(self) -> float:
         """Wait until a call may go and return the moment it is sent; raises Stopped when asked to stop."""
         # One at a time waits for its moment, and looks again when it has come: nobody holds one that a 429 put off.

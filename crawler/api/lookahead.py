@@ -12,9 +12,9 @@ from typing import Any
 from crawler.api.transport import Request, Transport
 from runtime.stop import Stop
 
-WORKERS = 20  # five calls a second, each of which takes up to four
-MOST_AHEAD = 5 * WORKERS  # answers that wait to be asked for among them, such as the first pages of shops to come
-SPACING_SECONDS = 0.2
+WORKERS = 40  # ten calls a second, as old keys have, each of which takes up to four; five, each up to eight
+MOST_AHEAD = 100  # answers that wait to be asked for among them, such as the first pages of shops to come
+AT_ONCE_SECONDS = 0.02
 WORK_SECONDS = 0.1  # what a step may take beside its call, so that the next one does not come late
 LOOK_SECONDS = 0.1  # between two looks at what has come while an answer is waited for
 STALE_SECONDS = 300.0  # an answer from before the lid was shut must not pass for a new one
@@ -24,13 +24,14 @@ Job = tuple[Request, Callable[[bytes], Any]]
 class Lookahead:
     """A few threads that call ahead. Whoever waits here hears a stop within a tenth of a second.
 
-    It decides nothing: a state offers what it will surely ask for. With no workers every call is made by the
-    thread that asks, which is what a simulation wants.
+    It decides nothing: a state offers what it will surely ask for. `rate` tells how many calls a second are allowed.
+    With no workers every call is made by the thread that asks, which is what a simulation wants.
     """
 
-    def __init__(self, transport: Transport, stop: Stop, workers: int = WORKERS) -> None:
+    def __init__(self, transport: Transport, stop: Stop, rate: Callable[[], float], workers: int = WORKERS) -> None:
         self._transport = transport
         self._stop = stop
+        self._rate = rate
         self._workers = workers
         self._threads = self._deepest = 0
         self._offered: Callable[[], Iterable[Job]] = tuple
@@ -40,8 +41,11 @@ class Lookahead:
     @property
     def depth(self) -> int:
         """How many calls under way keep the line busy at the present latency; 0 where answers come at once."""
-        busy = self._transport.latency_seconds + WORK_SECONDS
-        return min(self._workers, math.ceil(busy / SPACING_SECONDS)) if busy > SPACING_SECONDS else 0
+        latency = self._transport.latency_seconds
+        # However many calls are allowed, steps use no more than come out of their work.
+        spacing = max(1.0 / self._rate(), WORK_SECONDS)
+        busy = latency + WORK_SECONDS
+        return min(self._workers, math.ceil(busy / spacing)) if busy > spacing and latency > AT_ONCE_SECONDS else 0
 
     @property
     def reach(self) -> int:
@@ -111,7 +115,8 @@ class Lookahead:
     def _begin(self, request: Request, read: Callable[[bytes], Any]) -> None:
         future: Future[Any] = Future()
         self._ahead[request] = (future, self._stop.clock.now())
-        if self._threads < min(self._workers, len(self._ahead)):
+        under_way = sum(not future.done() for future, _ in self._ahead.values())
+        if self._threads < min(self._workers, under_way):
             threading.Thread(target=self._work, name=f"call-{self._threads}", daemon=True).start()
             self._threads += 1
         self._jobs.put(((request, read), future))

@@ -83,7 +83,7 @@ def client_of(wire: ScriptedWire, clock: VirtualClock) -> Client:
     stop = Stop(clock, ())
     limiter = Limiter(clock, stop, lambda: 5.0, SlotFile(None))
     made = Transport(wire, limiter, Ledger(clock, Quota(), ()), clock, stop)
-    return Client(Lookahead(made, stop, workers=0), made)
+    return Client(Lookahead(made, stop, limiter.rate, workers=0), made)
 
 
 def bodies() -> st.SearchStrategy[bytes]:

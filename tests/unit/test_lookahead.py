@@ -54,7 +54,8 @@ class Line:
         limiter = Limiter(clock, self.stop, lambda: 1000.0, SlotFile(None))
         self.transport = Transport(self.server, limiter, Ledger(clock, Quota(), []), clock, self.stop)
         self.transport.latency_seconds = latency_seconds
-        self.ahead = Lookahead(self.transport, self.stop)
+        self.per_second = 5.0
+        self.ahead = Lookahead(self.transport, self.stop, lambda: self.per_second)
 
     def get(self, name: int) -> Any:
         return self.ahead.get(*job(name)).told
@@ -80,6 +81,17 @@ def test_what_was_called_ahead_is_called_once_and_used_in_the_order_of_asking(sl
 @pytest.mark.parametrize(("latency", "depth"), [(0.05, 0), (0.15, 2), (0.3, 2), (1.0, 6), (3.0, 16), (30.0, WORKERS)])
 def test_as_many_calls_are_under_way_as_five_a_second_need(slow: Line, latency: float, depth: int) -> None:
     slow.transport.latency_seconds = latency
+    assert slow.ahead.depth == depth
+
+
+@pytest.mark.parametrize(
+    ("per_second", "latency", "depth"),
+    [(10, 1.0, 11), (10, 0.05, 2), (1, 0.5, 0), (1, 1.0, 2), (1_000, 0.05, 2), (1_000, 0.01, 0)],
+)
+def test_a_key_of_another_rate_has_as_many_calls_under_way_as_that_needs_and_steps_can_use(
+    slow: Line, per_second: float, latency: float, depth: int
+) -> None:
+    slow.per_second, slow.transport.latency_seconds = per_second, latency
     assert slow.ahead.depth == depth
 
 
