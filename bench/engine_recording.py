@@ -32,11 +32,12 @@ MOMENTS = {
     "listings": ("snapshot_timestamp",),
     "listings_dynamic": ("snapshot_timestamp",),
     "image_status": (),
-    "indexed_listings": ("first_seen_at", "last_seen_at", "detail_due_at"),
+    "indexed_listings": ("first_seen_at", "last_seen_at", "detail_due_at", "images_digest"),
     "indexed_shops": ("detail_due_at", "told_at"),
     "intervals": ("started_at", "finished_at"),
 }
-"""The tables that a crawl fills up to VERIFY, and the columns in each that tell when; of those only NULLs count."""
+"""The tables that a crawl fills up to VERIFY, and the columns in each that tell when, or make a number of what others
+tell; of those only NULLs count."""
 SPANS = "id, cycle, taxonomy_id, min_price, max_price, sort_order, forced, parent_id"
 ENDS = "status, verdict, tolerance, note, id"
 

@@ -15,7 +15,6 @@ import orjson
 
 from crawler.api import records
 from crawler.planning import first_cursor
-from crawler.store.details import images_digest
 from runtime.clock import iso
 
 ROOT_TAXONOMY = 967
@@ -125,11 +124,9 @@ def add_functions(database: sqlite3.Connection) -> None:
 
 
 def _images_digest(listing_id: int) -> int:
-    numbered = [(rank, listing_id * 8 + rank) for rank in range(PICTURES)]
-    rows = [
-        (listing_id, i, f"{i * 7 % 16777216:06x}", f"{i % 65536:04x}", None, int(rank == 0)) for rank, i in numbered
-    ]
-    return images_digest(rows)
+    ids = enumerate(range(listing_id * 8, listing_id * 8 + PICTURES), 1)
+    told = (records.ImageRecord(i, rank, f"{i * 7 % 16777216:06x}", f"{i % 65536:04x}", None) for rank, i in ids)
+    return records.images_digest(tuple(told))
 
 
 def plan_again(place: Place) -> None:

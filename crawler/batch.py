@@ -51,9 +51,10 @@ def read_batch(
     except ItemTrouble as trouble:
         return give_up(context, listing_ids, str(trouble))
     # An answer may hold what nobody asked for; with nothing of what was, the same batch would be asked for ever.
+    asked = set(listing_ids)
     batch = ListingBatch(
-        tuple(record for record in batch.listings if record.listing_id in listing_ids),
-        {listing_id: why for listing_id, why in batch.unreadable.items() if listing_id in listing_ids},
+        tuple(record for record in batch.listings if record.listing_id in asked),
+        {listing_id: why for listing_id, why in batch.unreadable.items() if listing_id in asked},
         batch.server_time,
     )
     if not batch.listings and not batch.unreadable:

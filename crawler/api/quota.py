@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.clock import DAY_SECONDS, iso
@@ -40,7 +40,7 @@ class Quota:
 
     def as_json(self) -> dict[str, Any]:
         """Return the knowledge as JSON."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def of_json(cls, value: Any) -> Quota:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.msgpack import encode
 from msgspec.structs import replace
 
 from crawler.api import shapes
@@ -69,7 +70,7 @@ class SearchPage:
     unreadable: int
 
 
-class ImageRecord(Struct, frozen=True, gc=False):
+class ImageRecord(Struct, frozen=True, gc=False, array_like=True):
     """One image of a listing; `url` is the whole address where hex and suffix do not rebuild it."""
 
     image_id: int
@@ -347,7 +348,13 @@ def primary_image_id(images: tuple[ImageRecord, ...]) -> int | None:
     """Return the id of the primary image: rank 1, else the lowest rank, else the first; None for no images."""
     if not images:
         return None
-    return min(images, key=lambda image: image.rank if image.rank is not None else LAST_RANK).image_id
+    ranks = [LAST_RANK if image.rank is None else image.rank for image in images]
+    return images[ranks.index(min(ranks))].image_id
+
+
+def images_digest(images: tuple[ImageRecord, ...]) -> int:
+    """Return a number of 64 bits, with its sign, that stands for all that these images tell."""
+    return int.from_bytes(hashlib.blake2b(encode(images), digest_size=8).digest(), "big", signed=True)
 
 
 def parse_review_page(payload: Any, shop_id: int) -> ReviewPage:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
 from peewee import Field
 
-from crawler.api.records import ImageRecord, ListingRecord, Money, primary_image_id
+from crawler.api.records import ImageRecord, ListingRecord, Money, images_digest, primary_image_id
 from crawler.changes import DetailedListing, DetailsSeen, ImagesSeen, ListingsGone
 from crawler.store import failures, index, shops
 from models import ImageStatus, IndexedListing, Listing, ListingDynamic
@@ -138,10 +137,9 @@ def _write_images(
     were just inserted have none yet; `new` has what each of their images repeats (IMAGE_FACTS). Returns the digests of
     all that were not passed over.
     """
-    told = {listing_id: _images_told(listing_id, records) for listing_id, records in images.items()}
-    moved = {i: digest for i, rows in told.items() if (digest := images_digest(rows)) != digests.get(i)}
+    moved = {i: digest for i, told in images.items() if (digest := images_digest(told)) != digests.get(i)}
     there = {row[KEY]: row for row in bulk.find(ImageStatus.listing, moved.keys() - new.keys(), IMAGE_ROW)}
-    rows = {row[KEY]: row for listing_id in moved for row in told[listing_id]}
+    rows = {row[KEY]: row for listing_id in moved for row in _images_told(listing_id, images[listing_id])}
     changed = [row for key, row in rows.items() if there.get(key) != row]
     for key, row in there.items():
         if key not in rows and row[IS_PRIMARY]:
@@ -153,11 +151,6 @@ def _write_images(
     bulk.upsert_tuples(WHOLE_IMAGE_ROW, [(*row, *facts[row[0]]) for row in changed], IMAGE_KEY, IMAGE_TOLD)
     _try_anew(changed, {key: row[ADDRESS] for key, row in there.items()})
     return dict(moved)
-
-
-def images_digest(rows: Sequence[tuple[Any, ...]]) -> int:
-    """Return the number that stands for all that is told of a listing's images (IMAGE_ROW)."""
-    return int.from_bytes(blake2b(repr(rows).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _try_anew(changed: Sequence[tuple[Any, ...]], before: Mapping[Any, tuple[Any, ...]]) -> None:
