@@ -31,7 +31,7 @@ from bench.size_places import (
     pace,
     rewind,
 )
-from crawler.api import records
+from crawler.api import parsing
 from crawler.plan_files import PlanFiles
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.database import open_database
@@ -162,7 +162,7 @@ def _shown(number: int, taxonomies: Sequence[int]) -> Iterator[tuple[Any, ...]]:
 def _phrases(batch: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Return texts as the crawler stores them."""
     for number, row in enumerate(batch):
-        record = records.parse_listing(row)
+        record = parsing.parse_listing(row)
         slug = (record.url or "").rpartition("/")[2]
         description = (record.description or "")[:DESCRIPTION_LETTERS]
         yield number, record.title, description, slug, record.tags, record.materials

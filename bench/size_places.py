@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from crawler.api import records
+from crawler.api import parsing, records
 from crawler.planning import first_cursor
 from runtime.clock import iso
 
@@ -186,7 +186,7 @@ def _position(state: str, cursor: Mapping[str, Any], cycle: int, at: int) -> dic
 
 def _tree(place: Place, now: int) -> dict[str, Any]:
     """Return the category tree as the crawler keeps it."""
-    nodes = records.parse_taxonomy(orjson.loads(place.templates.read_bytes())["tree"])
+    nodes = parsing.parse_taxonomy(orjson.loads(place.templates.read_bytes())["tree"])
     below, waiting = [], [ROOT_TAXONOMY]
     while waiting:
         node = nodes[waiting.pop()]

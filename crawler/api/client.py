@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from crawler.api import reading, records
+from crawler.api import parsing, reading, records
 from crawler.api.lookahead import Job, Lookahead
 from crawler.api.refusals import parse_missing_ids
 from crawler.api.transport import Answered, Request, Transport
@@ -91,14 +91,14 @@ class Client:
     def fetch_listing(self, listing_id: int) -> records.ListingRecord:
         """Return one listing with images and shop; Gone where the API does not know it."""
         request = Request("getListing", f"/listings/{listing_id}", (("includes", "Images,Shop"),))
-        listing = self._get_one((request, reading.untyped(records.parse_listing)))
+        listing = self._get_one((request, reading.untyped(parsing.parse_listing)))
         _refuse_another(request, listing.listing_id, listing_id)
         return listing
 
     def fetch_images(self, listing_id: int) -> tuple[records.ImageRecord, ...]:
         """Return all images of a listing; Gone where the API does not know it."""
         request = Request("getListingImages", f"/listings/{listing_id}/images")
-        return self._get_one((request, reading.untyped(records.parse_images)))
+        return self._get_one((request, reading.untyped(parsing.parse_images)))
 
     def fetch_shop(self, shop_id: int) -> records.ShopRecord:
         """Return one shop; Gone where the API does not know it."""
@@ -117,7 +117,7 @@ class Client:
     def fetch_taxonomy(self) -> dict[int, records.TaxonomyNode]:
         """Return the buyers' category tree, which is what searches filter by."""
         request = Request("getBuyerTaxonomyNodes", "/buyer-taxonomy/nodes")
-        return self._get((request, reading.untyped(records.parse_taxonomy)))
+        return self._get((request, reading.untyped(parsing.parse_taxonomy)))
 
     def is_alive(self) -> bool:
         """Return whether the server answers at all."""
@@ -177,7 +177,7 @@ def listings_job(listing_ids: Sequence[int]) -> tuple[Request, Callable[[bytes],
 
 def shop_job(shop_id: int) -> tuple[Request, Callable[[bytes], records.ShopRecord]]:
     """Return the call for one shop."""
-    return Request("getShop", f"/shops/{shop_id}"), reading.untyped(records.parse_shop)
+    return Request("getShop", f"/shops/{shop_id}"), reading.untyped(parsing.parse_shop)
 
 
 def reviews_job(

@@ -17,7 +17,7 @@ import orjson
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
-from crawler.api import records, shapes
+from crawler.api import parsing, records, shapes
 
 SEARCH_PAGE = Decoder(shapes.SearchPage)
 LISTING_BATCH = Decoder(shapes.ListingBatch)
@@ -49,17 +49,17 @@ def load_json(body: bytes) -> Any:
 
 def read_search_page(body: bytes) -> records.SearchPage:
     """Return one page of findAllListingsActive; NotJson, Unreadable."""
-    return _read(body, SEARCH_PAGE, records.search_page_of, records.parse_search_page)
+    return _read(body, SEARCH_PAGE, records.search_page_of, parsing.parse_search_page)
 
 
 def read_listing_batch(body: bytes) -> records.ListingBatch:
     """Return the listings of getListingsByListingIds; NotJson, Unreadable."""
-    return _read(body, LISTING_BATCH, records.listing_batch_of, records.parse_listing_batch)
+    return _read(body, LISTING_BATCH, records.listing_batch_of, parsing.parse_listing_batch)
 
 
 def read_review_page(body: bytes, shop_id: int) -> records.ReviewPage:
     """Return one page of getReviewsByShop for the shop that was asked about; NotJson, Unreadable."""
-    take, parse = (partial(read, shop_id=shop_id) for read in (records.review_page_of, records.parse_review_page))
+    take, parse = (partial(read, shop_id=shop_id) for read in (records.review_page_of, parsing.parse_review_page))
     return _read(body, REVIEW_PAGE, take, parse)
 
 

@@ -1,8 +1,8 @@
 """What the API's answers say, as frozen records; pure. shapes.py has Etsy's JSON keys.
 
-`parse_…` takes JSON values, `…_of` what was decoded into a shape already. Every key may be missing and every value
-null: a record holds None there. What has no identity (no id) or no shape (a list where an object should be) raises
-Unreadable. Records of which an answer has hundreds are msgspec's, made in a fraction of a frozen dataclass's time.
+`…_of` makes them of shapes. Every key may be missing and every value null: a record holds None there. What has no
+identity (no id) raises Unreadable. Those of which an answer has hundreds are msgspec's, made in a fraction of a frozen
+dataclass's time.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.msgpack import encode
 from msgspec.structs import replace
 
 from crawler.api import shapes
-from crawler.api.fields import clean, json_array, read_count, read_id, read_list, read_text, read_told
+from crawler.api.fields import clean, json_array
 
 ADDRESS = re.compile(
     r"(?P<plain>^https?://[^/]+(?:/[0-9]+/r)?)?/il/(?P<hex>[0-9a-f]+)/(?P<id>[1-9][0-9]{0,17})"
@@ -26,7 +26,6 @@ ADDRESS = re.compile(
 )
 LAST_RANK = 1_000_000  # of an image that has none
 MOST_ROWS = 10_000  # a hundred times a page; what has more is no page, and more than one statement takes
-IMAGE_SIZES = ("url_570xN", "url_fullxfull", "url_170x135", "url_75x75")
 Told = TypeVar("Told")
 Record = TypeVar("Record")
 
@@ -186,27 +185,14 @@ class TaxonomyNode:
     children_ids: tuple[int, ...]
 
 
-def parse_search_page(payload: Any) -> SearchPage:
-    """Return one page of findAllListingsActive."""
-    count, results = _count_and_results(payload)
-    rows, failures = _each(results, parse_search_row)
-    return SearchPage(count, tuple(rows), len(failures))
-
-
 def search_page_of(told: shapes.SearchPage) -> SearchPage:
-    """Return the same page of an answer that was decoded."""
-    rows, failures = _each(told.results, search_row_of)
+    """Return one page of a search."""
+    rows, failures = each(told.results, search_row_of)
     return SearchPage(told.count, tuple(rows), len(failures))
 
 
-def parse_search_row(row: Any) -> SearchRow:
-    """Return what a search says of one listing."""
-    row = _object(row)
-    return search_row_of(shapes.loosely(shapes.SearchRow, row, price=_told_money(row.get("price"))))
-
-
 def search_row_of(told: shapes.SearchRow) -> SearchRow:
-    """Return the same of a row that was decoded."""
+    """Return what a search says of one listing."""
     return SearchRow(
         _identity(told.listing_id, "listing_id"),
         told.shop_id,
@@ -216,32 +202,15 @@ def search_row_of(told: shapes.SearchRow) -> SearchRow:
     )
 
 
-def parse_listing_batch(payload: Any) -> ListingBatch:
-    """Return the listings of getListingsByListingIds; one bad listing does not spoil the others."""
-    _, results = _count_and_results(payload)
-    listings, failures = _each(results, parse_listing)
-    named = ((read_id(row, "listing_id") if isinstance(row, dict) else None, reason) for row, reason in failures)
-    return ListingBatch(tuple(listings), {listing_id: reason for listing_id, reason in named if listing_id is not None})
-
-
 def listing_batch_of(told: shapes.ListingBatch) -> ListingBatch:
-    """Return the same of an answer that was decoded."""
-    listings, failures = _each(told.results, listing_of)
+    """Return the listings of a batch; one bad listing does not spoil the others."""
+    listings, failures = each(told.results, listing_of)
     unreadable = {row.listing_id: reason for row, reason in failures if row.listing_id is not None}
     return ListingBatch(tuple(listings), unreadable)
 
 
-def parse_listing(row: Any) -> ListingRecord:
-    """Return one listing with its shop and images, of a batch or of getListing."""
-    row = _object(row, "a listing")
-    shop = shapes.loosely(shapes.Shop, row["shop"]) if isinstance(row.get("shop"), dict) else None
-    images = _told_images(row["images"]) if isinstance(row.get("images"), list) else None
-    price = _told_money(row.get("price"))
-    return listing_of(shapes.loosely(shapes.Listing, row, price=price, shop=shop, images=images))
-
-
 def listing_of(told: shapes.Listing) -> ListingRecord:
-    """Return the same of a listing that was decoded."""
+    """Return one listing with its shop and images."""
     shop = _shop_or_none(told.shop)
     return ListingRecord(
         listing_id=_identity(told.listing_id, "listing_id"),
@@ -292,13 +261,8 @@ def completed(
     )
 
 
-def parse_shop(row: Any) -> ShopRecord:
-    """Return one shop, of getShop or of a listing's `shop`."""
-    return shop_of(shapes.loosely(shapes.Shop, _object(row, "a shop")))
-
-
 def shop_of(told: shapes.Shop) -> ShopRecord:
-    """Return the same of a shop that was decoded."""
+    """Return one shop."""
     return ShopRecord(
         shop_id=_identity(told.shop_id, "shop_id"),
         create_date=told.create_date,
@@ -316,26 +280,13 @@ def shop_of(told: shapes.Shop) -> ShopRecord:
     )
 
 
-def parse_images(rows: Any) -> tuple[ImageRecord, ...]:
-    """Return the readable images of a list, each image once."""
-    rows = rows.get("results") if isinstance(rows, dict) else rows
-    if not isinstance(rows, list):
-        raise Unreadable("the images are no list")
-    return _once(_each(rows, parse_image)[0])
-
-
 def images_of(told: list[shapes.Image]) -> tuple[ImageRecord, ...]:
-    """Return the same of a list that was decoded."""
-    return _once(_each(told, image_of)[0])
-
-
-def parse_image(row: Any) -> ImageRecord:
-    """Return one image; the id in its address is the true one, `listing_image_id` may differ."""
-    return image_of(_told_image(_object(row)))
+    """Return the readable images of a list, each image once."""
+    return once(each(told, image_of)[0])
 
 
 def image_of(told: shapes.Image) -> ImageRecord:
-    """Return the same of an image that was decoded."""
+    """Return one image; the id in its address is the true one, `listing_image_id` may differ."""
     address = clean(told.url_570xN)
     match = ADDRESS.search(address or "")
     if match is None:
@@ -357,26 +308,14 @@ def images_digest(images: tuple[ImageRecord, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(encode(images), digest_size=8).digest(), "big", signed=True)
 
 
-def parse_review_page(payload: Any, shop_id: int) -> ReviewPage:
-    """Return one page of getReviewsByShop for the shop that was asked about."""
-    count, results = _count_and_results(payload)
-    reviews, failures = _each(results, lambda row: parse_review(row, shop_id))
-    return ReviewPage(count, tuple(reviews), len(failures))
-
-
 def review_page_of(told: shapes.ReviewPage, shop_id: int) -> ReviewPage:
-    """Return the same page of an answer that was decoded."""
-    reviews, failures = _each(told.results, lambda row: review_of(row, shop_id))
+    """Return one page of a shop's reviews."""
+    reviews, failures = each(told.results, lambda row: review_of(row, shop_id))
     return ReviewPage(told.count, tuple(reviews), len(failures))
 
 
-def parse_review(row: Any, shop_id: int) -> ReviewRecord:
-    """Return one review; it is told from others by `transaction_id`, or by a number made of what it says."""
-    return review_of(shapes.loosely(shapes.Review, _object(row)), shop_id)
-
-
 def review_of(told: shapes.Review, shop_id: int) -> ReviewRecord:
-    """Return the same of a review that was decoded."""
+    """Return one review; it is told from others by `transaction_id`, or by a number made of what it says."""
     created = told.create_timestamp if told.create_timestamp is not None else told.created_timestamp
     transaction_id = told.transaction_id
     if transaction_id is None:
@@ -393,57 +332,12 @@ def review_of(told: shapes.Review, shop_id: int) -> ReviewRecord:
     )
 
 
-def parse_taxonomy(payload: Any) -> dict[int, TaxonomyNode]:
-    """Return all nodes of a taxonomy answer by id, however deep they are nested."""
-    _, results = _count_and_results(payload)
-    nodes: dict[int, TaxonomyNode] = {}
-    # A list instead of recursion: a hostile answer may be nested deeper than Python recurses.
-    waiting: list[tuple[Any, int | None]] = [(row, None) for row in results]
-    while waiting:
-        row, parent_id = waiting.pop()
-        if not isinstance(row, dict) or (node_id := read_id(row, "id")) is None or node_id in nodes:
-            continue
-        children = [child for child in read_list(row, "children") if isinstance(child, dict)]
-        ids = tuple(child_id for child in children if (child_id := read_id(child, "id")) is not None)
-        nodes[node_id] = TaxonomyNode(node_id, read_text(row, "name") or "", parent_id, ids)
-        waiting += [(child, node_id) for child in children]
-    return nodes
-
-
-def parse_money(value: Any) -> Money:
-    """Return a price; all None where there is none."""
-    return money_of(_told_money(value))
-
-
 def money_of(told: shapes.Money | None) -> Money:
-    """Return the same of a price that was decoded."""
+    """Return a price; all None where there is none."""
     return NO_MONEY if told is None else Money(told.amount, told.divisor, clean(told.currency_code))
 
 
-def _told_money(value: Any) -> shapes.Money | None:
-    return shapes.loosely(shapes.Money, value) if isinstance(value, dict) else None
-
-
-def _told_images(rows: list[Any]) -> list[shapes.Image]:
-    if len(rows) > MOST_ROWS:
-        raise Unreadable(f"{len(rows)} images are more than any listing has")
-    return [_told_image(row) for row in rows if isinstance(row, dict)]
-
-
-def _told_image(row: dict[str, Any]) -> shapes.Image:
-    """Return the image with the address of whichever size is told, the usual one first."""
-    address = next(filter(None, (read_told(row, size) for size in IMAGE_SIZES)), "")
-    return shapes.loosely(shapes.Image, row, url_570xN=address)
-
-
-def _count_and_results(payload: Any) -> tuple[int | None, list[Any]]:
-    if not isinstance(payload, dict) or not isinstance(payload.get("results"), list):
-        raise Unreadable("the answer has no list of results")
-    results: list[Any] = payload["results"]
-    return read_count(payload, "count"), results
-
-
-def _each(rows: list[Told], parse: Callable[[Told], Record]) -> tuple[list[Record], list[tuple[Told, str]]]:
+def each(rows: list[Told], parse: Callable[[Told], Record]) -> tuple[list[Record], list[tuple[Told, str]]]:
     """Return the rows that parse, and each of the others with its reason."""
     if len(rows) > MOST_ROWS:
         raise Unreadable(f"{len(rows)} rows are more than any answer has")
@@ -457,15 +351,9 @@ def _each(rows: list[Told], parse: Callable[[Told], Record]) -> tuple[list[Recor
     return parsed, failures
 
 
-def _once(images: list[ImageRecord]) -> tuple[ImageRecord, ...]:
+def once(images: list[ImageRecord]) -> tuple[ImageRecord, ...]:
     """Return each image once: its first mention wins, and the order of the answer is kept."""
     return tuple({image.image_id: image for image in reversed(images)}.values())[::-1]
-
-
-def _object(row: Any, what: str = "a row") -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise Unreadable(f"{what} is a {type(row).__name__}, not an object")
-    return row
 
 
 def _identity(value: int | None, key: str) -> int:

@@ -1,4 +1,4 @@
-"""What the API's answers look like as JSON; with records.py and refusals.py the only file that knows Etsy's keys.
+"""What the API's answers look like as JSON; with parsing.py and refusals.py the only file that knows Etsy's keys.
 
 An answer as it should be is decoded into these in one go (reading.py). One with anything odd in it comes as plain JSON
 values, of which `loosely` takes what makes sense. Either way the texts are still as they were told.

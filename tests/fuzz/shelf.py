@@ -12,7 +12,7 @@ from typing import Any
 from peewee import BigIntegerField, IntegerField
 
 from crawler import changes
-from crawler.api import records
+from crawler.api import parsing, records
 from crawler.changes import Change, DetailedListing, DetailedShop
 from crawler.freshness import ShopFigures
 from crawler.plan import Span
@@ -158,7 +158,7 @@ def _keep_page(shelf: Shelf, page: records.SearchPage) -> None:
 
 
 def _keep_images(shelf: Shelf, images: tuple[records.ImageRecord, ...]) -> None:
-    listing = records.parse_listing({"listing_id": 1, "shop_id": SHOP_ID})
+    listing = parsing.parse_listing({"listing_id": 1, "shop_id": SHOP_ID})
     _keep_listings(shelf, [listing])
     shelf.write(changes.ImagesSeen(1, images))
     stored = set(shelf.rows("SELECT image_id, hex, suffix, url FROM image_status"))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example
 from hypothesis import strategies as st
 
-from crawler.api import reading, records, refusals
+from crawler.api import parsing, reading, refusals
 from crawler.api.records import Unreadable
 from tests.fuzz import odd
 from tests.fuzz.budget import fuzz
@@ -21,13 +21,13 @@ from tests.fuzz.odd import Json, made
 from tests.fuzz.shelf import SHOP_ID, Shelf
 
 PARSERS: dict[str, Callable[[Any], Any]] = {
-    "search": records.parse_search_page,
-    "batch": records.parse_listing_batch,
-    "listing": records.parse_listing,
-    "images": records.parse_images,
-    "shop": records.parse_shop,
-    "reviews": lambda payload: records.parse_review_page(payload, SHOP_ID),
-    "taxonomy": records.parse_taxonomy,
+    "search": parsing.parse_search_page,
+    "batch": parsing.parse_listing_batch,
+    "listing": parsing.parse_listing,
+    "images": parsing.parse_images,
+    "shop": parsing.parse_shop,
+    "reviews": lambda payload: parsing.parse_review_page(payload, SHOP_ID),
+    "taxonomy": parsing.parse_taxonomy,
     "error": refusals.parse_error,
 }
 READERS: dict[str, Callable[[bytes], Any]] = {
@@ -173,23 +173,23 @@ def test_an_error_that_names_a_hundred_dead_listings_names_all_of_them() -> None
 def test_reviews_whose_transaction_id_is_0_are_told_apart() -> None:
     """They would all be one review, and the others lost."""
     rows = [{"transaction_id": 0, "listing_id": number, "create_timestamp": 7} for number in (1, 2, 3)]
-    page = records.parse_review_page(results(*rows), SHOP_ID)
+    page = parsing.parse_review_page(results(*rows), SHOP_ID)
     assert len({review.transaction_id for review in page.reviews}) == 3
     assert all(review.transaction_id < 0 for review in page.reviews)
 
 
 def test_a_row_that_is_no_review_is_counted() -> None:
-    page = records.parse_review_page(results({"transaction_id": 1}, None, "x"), SHOP_ID)
+    page = parsing.parse_review_page(results({"transaction_id": 1}, None, "x"), SHOP_ID)
     assert (len(page.reviews), page.unreadable) == (1, 2)
 
 
 @pytest.mark.parametrize("text", ["١٢٣", "1_000", "²", "0x10", "", "5.5", "9" * 30])
 def test_digits_are_ascii_digits(text: str) -> None:
-    assert records.parse_listing({"listing_id": 1, "quantity": text}).quantity is None
+    assert parsing.parse_listing({"listing_id": 1, "quantity": text}).quantity is None
 
 
 def test_an_image_s_address_with_another_spelling_of_its_id_is_kept_whole() -> None:
     """007 is the number 7, and an address made of 7 leads elsewhere."""
     address = "https://i.etsystatic.com/1/r/il/ab12/007/il_570xN.007_x1.jpg"
-    (image,) = records.parse_images([{"listing_image_id": 5, "url_570xN": address}])
+    (image,) = parsing.parse_images([{"listing_image_id": 5, "url_570xN": address}])
     assert (image.image_id, image.hex, image.url) == (5, "", address)

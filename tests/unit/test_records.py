@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.api import fields, records, refusals
+from crawler.api import fields, parsing, records, refusals
 from crawler.api.records import ImageRecord, Unreadable
 
 EXAMPLES = Path(__file__).parents[3] / "shared" / "spec" / "examples"
@@ -28,7 +28,7 @@ def example(name: str) -> Any:
 
 def test_real_furniture_listings_are_read_as_they_stand() -> None:
     payload = example("listings_real_furniture")
-    batch = records.parse_listing_batch(payload)
+    batch = parsing.parse_listing_batch(payload)
     assert not batch.unreadable
     for record, row in zip(batch.listings, payload["results"], strict=True):
         assert (record.listing_id, record.shop_id) == (row["listing_id"], row["shop_id"])
@@ -44,15 +44,15 @@ def test_real_furniture_listings_are_read_as_they_stand() -> None:
 @pytest.mark.parametrize("kind", ["trimmed", "schema_complete"])
 def test_a_search_page_and_a_batch_tell_count_listing_shop_and_price(kind: str) -> None:
     payload = example(f"findAllListingsActive_{kind}")
-    page = records.parse_search_page(payload)
+    page = parsing.parse_search_page(payload)
     assert (page.count, len(page.rows), page.unreadable) == (payload["count"], len(payload["results"]), 0)
-    batch = records.parse_listing_batch(example(f"getListingsByListingIds_{kind}"))
+    batch = parsing.parse_listing_batch(example(f"getListingsByListingIds_{kind}"))
     assert batch.listings and not batch.unreadable
     assert all(record.shop is not None and record.images for record in batch.listings)
 
 
 def test_a_trimmed_listing_is_decoded_and_what_is_missing_is_none() -> None:
-    record = records.parse_listing_batch(example("getListingsByListingIds_trimmed")).listings[0]
+    record = parsing.parse_listing_batch(example("getListingsByListingIds_trimmed")).listings[0]
     assert record.title == "Blue Ridge Mountains Sweatshirt, Father's Day Gift"
     assert json.loads(record.tags) == ["hiking shirt", "retro sunset", "dad's gift"]
     assert (record.when_made, record.quantity, record.materials) == (None, None, "[]")
@@ -63,7 +63,7 @@ def test_a_trimmed_listing_is_decoded_and_what_is_missing_is_none() -> None:
 
 def test_real_images_are_named_by_their_address_not_by_their_id() -> None:
     payload = example("getListingImages_real")
-    images = records.parse_images(payload)
+    images = parsing.parse_images(payload)
     assert images[0] == ImageRecord(3659832288, 2, "93de17", "jcto", None)
     assert images[1] == ImageRecord(1789003088, None, "ae4b56", "7ovt", None)
     assert images[2] == ImageRecord(1127885104, None, "7bb9eb", "r4tf", None)
@@ -72,7 +72,7 @@ def test_real_images_are_named_by_their_address_not_by_their_id() -> None:
 
 def test_real_shops_and_reviews_are_read_as_they_stand() -> None:
     for row in example("getShop_real_partial"):
-        shop = records.parse_shop(row)
+        shop = parsing.parse_shop(row)
         assert (shop.shop_id, shop.review_count, shop.review_average) == (
             row["shop_id"],
             row["review_count"],
@@ -81,13 +81,13 @@ def test_real_shops_and_reviews_are_read_as_they_stand() -> None:
         assert shop.is_shop_us_based == int(row["is_shop_us_based"])
         assert shop.shop_location_country_iso == row["shop_location_country_iso"]
     payload = example("getReviewsByShop_real_partial")
-    page = records.parse_review_page(payload, 13646722)
+    page = parsing.parse_review_page(payload, 13646722)
     assert [review.buyer_user_id for review in page.reviews] == [row["buyer_user_id"] for row in payload["results"]]
     assert all(review.transaction_id < 0 for review in page.reviews), "the example tells no transaction_id"
 
 
 def test_the_real_category_tree_keeps_its_49_furniture_nodes() -> None:
-    nodes = records.parse_taxonomy(example("getSellerTaxonomyNodes_home_and_living_furniture"))
+    nodes = parsing.parse_taxonomy(example("getSellerTaxonomyNodes_home_and_living_furniture"))
     assert {891, 967, 969, 12455} <= set(nodes)
     below, waiting = set[int](), [967]
     while waiting:
@@ -150,7 +150,7 @@ def test_lists_become_json_arrays_with_their_texts_cleaned() -> None:
     assert "é" in array
     odd: tuple[Any, ...] = (None, "text", {}, 5)
     for value in odd:
-        assert records.parse_listing({"listing_id": 1, "tags": value}).tags == "[]"
+        assert parsing.parse_listing({"listing_id": 1, "tags": value}).tags == "[]"
 
 
 # Single values
@@ -205,28 +205,28 @@ def test_finite_numbers_and_no_others(value: Any, number: float | None) -> None:
     ],
 )
 def test_a_price_is_amount_by_divisor_where_both_are_told(money: Any, major: float | None) -> None:
-    assert records.parse_money(money).major == major
+    assert parsing.parse_search_row({"listing_id": 1, "price": money}).price.major == major
 
 
 def test_every_key_may_be_missing_but_the_id() -> None:
-    record = records.parse_listing({"listing_id": 5})
+    record = parsing.parse_listing({"listing_id": 5})
     assert record.listing_id == 5
     empty = {name for name in record.__struct_fields__ if getattr(record, name) is None}
     assert {"shop_id", "title", "when_made", "state", "shop", "images", "quantity", "item_weight"} <= empty
     with pytest.raises(Unreadable):
-        records.parse_listing({"title": "a chair"})
+        parsing.parse_listing({"title": "a chair"})
 
 
 def test_nulls_stay_nulls_and_no_images_is_not_images_left_out() -> None:
-    record = records.parse_listing({"listing_id": 5, "shop": None, "images": None, "quantity": None})
+    record = parsing.parse_listing({"listing_id": 5, "shop": None, "images": None, "quantity": None})
     assert (record.shop, record.images, record.quantity) == (None, None, None)
-    assert records.parse_listing({"listing_id": 5, "images": []}).images == ()
+    assert parsing.parse_listing({"listing_id": 5, "images": []}).images == ()
 
 
 def test_one_bad_listing_does_not_spoil_its_batch() -> None:
     rows: list[Any] = [{"listing_id": 1}, [], {"listing_id": 0}, {"title": "x"}, {"listing_id": 2, "shop": "odd"}, None]
     endless = {"listing_id": 3, "images": [{}] * (records.MOST_ROWS + 1)}
-    batch = records.parse_listing_batch({"count": 7, "results": [*rows, endless]})
+    batch = parsing.parse_listing_batch({"count": 7, "results": [*rows, endless]})
     assert [record.listing_id for record in batch.listings] == [1, 2]
     assert set(batch.unreadable) == {3}
 
@@ -261,7 +261,7 @@ ID = 3659832288
 def test_hex_and_suffix_are_read_and_the_address_is_kept_where_they_do_not_rebuild_it(
     address: str, expected: tuple[str, str, bool] | None
 ) -> None:
-    image = records.parse_image({"listing_image_id": 77, "rank": 1, "url_570xN": address})
+    image = parsing.parse_image({"listing_image_id": 77, "rank": 1, "url_570xN": address})
     if expected is None:
         assert (image.image_id, image.hex, image.suffix, image.url) == (77, "", "", address)
     else:
@@ -274,12 +274,12 @@ def test_hex_and_suffix_are_read_and_the_address_is_kept_where_they_do_not_rebui
     "host", ["evil.example", "i.etsystatic.com.evil.example", "i.etsystatic.com@evil.example", "127.0.0.1:80"]
 )
 def test_parts_that_become_a_path_are_hexadecimal_and_alphanumeric_whatever_the_host(host: str) -> None:
-    image = records.parse_image({"listing_image_id": 7, "url_570xN": f"https://{host}/il/ab/{ID}/il_570xN.{ID}_x1.jpg"})
+    image = parsing.parse_image({"listing_image_id": 7, "url_570xN": f"https://{host}/il/ab/{ID}/il_570xN.{ID}_x1.jpg"})
     assert (image.hex, image.suffix) in {("ab", "x1"), ("", "")}
 
 
 def test_another_size_s_address_serves_where_the_usual_one_is_missing() -> None:
-    image = records.parse_image({"listing_image_id": 7, "url_75x75": f"https://h/1/r/il/ab/{ID}/il_75x75.{ID}_x1.jpg"})
+    image = parsing.parse_image({"listing_image_id": 7, "url_75x75": f"https://h/1/r/il/ab/{ID}/il_75x75.{ID}_x1.jpg"})
     assert (image.image_id, image.hex, image.suffix) == (ID, "ab", "x1")
 
 
@@ -293,11 +293,11 @@ def test_the_primary_image_has_the_lowest_rank_else_is_the_first(ranks: tuple[An
 
 def test_an_image_that_is_listed_twice_is_kept_once_where_it_stood_first() -> None:
     rows = [{"listing_image_id": number, "rank": rank, "url_570xN": ""} for number, rank in [(1, 1), (2, 2), (1, 3)]]
-    assert [(image.image_id, image.rank) for image in records.parse_images(rows)] in (
+    assert [(image.image_id, image.rank) for image in parsing.parse_images(rows)] in (
         [(1, 1), (2, 2)],
         [(2, 2), (1, 1)],
     )
-    assert next(image for image in records.parse_images(rows) if image.image_id == 1).rank == 1
+    assert next(image for image in parsing.parse_images(rows) if image.image_id == 1).rank == 1
 
 
 # Reviews
@@ -305,31 +305,31 @@ def test_an_image_that_is_listed_twice_is_kept_once_where_it_stood_first() -> No
 
 def test_a_review_without_transaction_id_gets_the_same_stand_in_every_time_and_another_review_another() -> None:
     row = {"listing_id": 1, "buyer_user_id": 2, "rating": 5, "create_timestamp": 1_700_000_000}
-    one, again = records.parse_review(row, 9), records.parse_review({**row, "rating": 4, "review": "edited"}, 9)
+    one, again = parsing.parse_review(row, 9), parsing.parse_review({**row, "rating": 4, "review": "edited"}, 9)
     assert one.transaction_id == again.transaction_id < 0
     others = [
-        records.parse_review({**row, "buyer_user_id": 3}, 9),
-        records.parse_review({**row, "create_timestamp": 1_700_000_001}, 9),
-        records.parse_review(row, 10),
+        parsing.parse_review({**row, "buyer_user_id": 3}, 9),
+        parsing.parse_review({**row, "create_timestamp": 1_700_000_001}, 9),
+        parsing.parse_review(row, 10),
     ]
     assert len({one.transaction_id, *(review.transaction_id for review in others)}) == 4
 
 
 def test_both_names_of_a_review_s_time_are_read() -> None:
-    assert records.parse_review({"transaction_id": 1, "created_timestamp": 7}, 9).create_timestamp == 7
+    assert parsing.parse_review({"transaction_id": 1, "created_timestamp": 7}, 9).create_timestamp == 7
     both = {"transaction_id": 1, "created_timestamp": 7, "create_timestamp": 8}
-    assert records.parse_review(both, 9).create_timestamp == 8
+    assert parsing.parse_review(both, 9).create_timestamp == 8
 
 
 def test_reviews_without_transaction_id_are_told_apart_by_either_name_of_their_time() -> None:
     rows = [{"listing_id": 1, "rating": 5, "created_timestamp": at} for at in (8, 9)]
-    one, other = (records.parse_review(row, 9) for row in rows)
+    one, other = (parsing.parse_review(row, 9) for row in rows)
     assert one.transaction_id != other.transaction_id
 
 
 def test_stand_ins_agree_whichever_name_the_time_has() -> None:
-    one = records.parse_review({"listing_id": 1, "create_timestamp": 8}, 9)
-    other = records.parse_review({"listing_id": 1, "created_timestamp": 8}, 9)
+    one = parsing.parse_review({"listing_id": 1, "create_timestamp": 8}, 9)
+    other = parsing.parse_review({"listing_id": 1, "created_timestamp": 8}, 9)
     assert one.transaction_id == other.transaction_id
 
 

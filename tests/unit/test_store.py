@@ -13,6 +13,7 @@ from peewee import Database, IntegrityError
 
 from crawler import changes
 from crawler.api.ledger import CallsMade
+from crawler.api.parsing import parse_listing, parse_shop
 from crawler.api.records import (
     ImageRecord,
     ListingRecord,
@@ -20,8 +21,6 @@ from crawler.api.records import (
     ReviewRecord,
     SearchRow,
     ShopRecord,
-    parse_listing,
-    parse_shop,
 )
 from crawler.freshness import ShopFigures
 from crawler.plan import Span
