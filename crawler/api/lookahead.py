@@ -14,7 +14,7 @@ from runtime.stop import Stop
 
 WORKERS = 40  # ten calls a second, as old keys have, each of which takes up to four; five, each up to eight
 MOST_AHEAD = 100  # answers that wait to be asked for among them, such as the first pages of shops to come
-AT_ONCE_SECONDS = 0.02
+AT_ONCE_SECONDS = 0.1  # calling ahead what comes within that would gain less than steps take themselves
 WORK_SECONDS = 0.1  # what a step may take beside its call, so that the next one does not come late
 LOOK_SECONDS = 0.1  # between two looks at what has come while an answer is waited for
 STALE_SECONDS = 300.0  # an answer from before the lid was shut must not pass for a new one

@@ -86,7 +86,7 @@ def test_as_many_calls_are_under_way_as_five_a_second_need(slow: Line, latency: 
 
 @pytest.mark.parametrize(
     ("per_second", "latency", "depth"),
-    [(10, 1.0, 11), (10, 0.05, 2), (1, 0.5, 0), (1, 1.0, 2), (1_000, 0.05, 2), (1_000, 0.01, 0)],
+    [(10, 1.0, 11), (10, 0.15, 3), (10, 0.05, 0), (1, 0.5, 0), (1, 1.0, 2), (1_000, 0.15, 3)],
 )
 def test_a_key_of_another_rate_has_as_many_calls_under_way_as_that_needs_and_steps_can_use(
     slow: Line, per_second: float, latency: float, depth: int
