@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.simulation.counts import note_count
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +37,7 @@ def in_words(told: dict[str, Any]) -> str:
     )
 
 
+@pytest.mark.long
 def test_wherever_a_crawl_dies_the_end_is_the_same() -> None:
     """Every table, row for row, and every file are those of a crawl that never died; a death costs at most one call."""
     told = kill("crawl")
