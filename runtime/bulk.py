@@ -104,11 +104,11 @@ def upsert_differing(
     update: Sequence[Field[Any]],
     there: Mapping[Any, tuple[Any, ...]] | None = None,
 ) -> None:
-    """Insert the rows, each in the order of the fields, the key first; of one that is there, update those of the named
-    fields that differ.
+    """Insert the rows, the key first; of one that is there, update those of the named fields that differ.
 
-    A database writes each index anew that has a column of a statement, whether or not its value changes. The rows are
-    read first, unless the caller has read the named fields (`there`, by key); so the caller holds the transaction.
+    Rows are in the order of the fields. A database writes each index anew that has a column of a statement, whether or
+    not its value changes. The rows are read first, unless the caller has read the named fields (`there`, by key); so
+    the caller holds the transaction.
     """
     key, names = fields[0], [field.name for field in fields]
     if there is None:
