@@ -137,7 +137,8 @@ def _write_images(
     were just inserted have none yet; `new` has what each of their images repeats (IMAGE_FACTS). Returns the digests of
     all that were not passed over.
     """
-    moved = {i: digest for i, told in images.items() if (digest := images_digest(told)) != digests.get(i)}
+    told = {i: images_digest(records) for i, records in images.items()}
+    moved = {i: digest for i, digest in told.items() if i in new or digest != digests.get(i)}
     there = {row[KEY]: row for row in bulk.find(ImageStatus.listing, moved.keys() - new.keys(), IMAGE_ROW)}
     rows = {row[KEY]: row for listing_id in moved for row in _images_told(listing_id, images[listing_id])}
     changed = [row for key, row in rows.items() if there.get(key) != row]
