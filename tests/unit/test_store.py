@@ -329,6 +329,19 @@ def test_images_that_were_left_out_are_asked_for_once_each(database: Database) -
     assert rows(database, "SELECT listing_id, image_count FROM indexed_listings") == [(5, 1), (6, 0)]
 
 
+def test_images_that_were_asked_for_are_written_whatever_was_told_before_and_passed_over_from_then_on(
+    database: Database,
+) -> None:
+    told = (image(1, 1), image(2, 2))
+    writer.write([page(row(5)), seen(with_images(*told))])
+    execute(database, "DELETE FROM image_status WHERE image_id = 2")
+    writer.write([changes.RepairsQueued((), (), (5,), 1, LATER), changes.ImagesSeen(5, told)])
+    assert rows(database, "SELECT image_id, is_primary FROM image_status ORDER BY image_id") == [(1, 1), (2, 0)]
+    execute(database, "UPDATE image_status SET hex = 'by hand'")
+    writer.write([seen(with_images(*told), at=MUCH_LATER, cycle=2)])
+    assert rows(database, "SELECT DISTINCT hex FROM image_status") == [("by hand",)]
+
+
 def test_one_image_may_serve_several_listings(database: Database) -> None:
     writer.write([page(row(5), row(6)), seen(with_images(image(1, 1)), with_images(image(1, 1), listing_id=6))])
     assert rows(database, "SELECT listing_id FROM image_status WHERE is_primary = 1 ORDER BY 1") == [(5,), (6,)]
