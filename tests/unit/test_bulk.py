@@ -192,6 +192,35 @@ def test_rows_are_found_by_digits_too_and_no_ids_find_none(database: Database) -
     assert bulk.find(SyncState.key, [], [SyncState.key]) == []
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 64, 100, 511, 513, 1_300])
+def test_however_many_rows_are_inserted_and_sought_each_is_there_once(database: Database, number: int) -> None:
+    texts = [(f"{one}", f"v{one}") for one in range(number)]
+    with database.atomic():
+        bulk.insert_new(SyncState, [{"key": "0", "value": "old"}])
+        bulk.insert_new_tuples([SyncState.key, SyncState.value], texts)
+    there = {key: "old" if key == "0" else value for key, value in texts}
+    assert dict(bulk.raw(SyncState.select(SyncState.key, SyncState.value))) == there
+    found = bulk.find(SyncState.key, range(-5, number + 5), [SyncState.key, SyncState.value])
+    assert sorted(found) == sorted(there.items())
+    with database.atomic():
+        bulk.upsert_tuples([SyncState.key, SyncState.value], texts, [SyncState.key], [SyncState.value])
+    assert dict(bulk.raw(SyncState.select(SyncState.key, SyncState.value))) == dict(texts)
+
+
+def test_of_an_insert_that_the_database_refuses_nothing_is_kept(database: Database) -> None:
+    rows: list[dict[str, Any]] = [{"key": f"k{one}", "value": None if one == 900 else "x"} for one in range(1_000)]
+    with pytest.raises(IntegrityError), database.atomic():
+        bulk.insert_new(SyncState, rows)
+    assert SyncState.select().count() == 0
+
+
+def test_rows_are_found_by_their_ids_only_where_the_condition_holds_too(database: Database) -> None:
+    with database.atomic():
+        bulk.insert_new(IndexedShop, [{**SHOP, "shop_id": one, "seen_cycle": one % 2} for one in range(1, 8)])
+    found = bulk.find(IndexedShop.shop_id, [1, 2, 3, 9], [IndexedShop.shop_id], "seen_cycle = 1")
+    assert sorted(found) == [(1,), (3,)]
+
+
 def test_rows_with_these_values_are_deleted_and_no_others() -> None:
     bulk.delete(
         ImageStatus, [{"listing": 1, "image_id": 5}, {"listing": 2, "image_id": 4}, {"listing": 8, "image_id": 4}]

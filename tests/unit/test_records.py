@@ -153,6 +153,15 @@ def test_lists_become_json_arrays_with_their_texts_cleaned() -> None:
         assert parsing.parse_listing({"listing_id": 1, "tags": value}).tags == "[]"
 
 
+PIECES = ["walnut", "mid century", "é", "\u2028", "\ud800", "\x7f", '"', '", "', "\\", "&", "&amp;", "\x00", "\n", "</"]
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=3).map("".join) | st.none() | st.integers(0, 9), max_size=4))
+def test_lists_are_kept_as_json_would_have_them_whatever_is_in_their_texts(values: list[Any]) -> None:
+    cleaned = [fields.clean_text(value) if isinstance(value, str) else value for value in values]
+    assert fields.json_array(values) == json.dumps(cleaned, ensure_ascii=False)
+
+
 # Single values
 
 
