@@ -13,12 +13,10 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from crawler import commands
-from imaging import archive_commands as archives
-from imaging import commands as pictures
 from publishing.door import doors as publishing_doors
 from runtime.errors import CrawlError
 from runtime.output import outlive_readers
@@ -31,63 +29,76 @@ from web.door import DOORS as WEB_DOORS
 ROOT = Path(__file__).resolve().parent
 PLAIN_WIDTH = 160  # of tables that go to a file or a pipe
 Command = Callable[[argparse.Namespace, Settings, Console], int]
+
+
+def late(module: str, name: str) -> Callable[..., Any]:
+    """Return the function of that name; its module is imported when it is called: `status` needs few of them."""
+
+    def call(*given: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*given)
+
+    return call
+
+
+crawl, try_key, build_pace = (late("crawler.commands", name) for name in ("crawl", "try_key", "build_pace"))
+beside, file_checks, files = (late("imaging.commands", name) for name in ("beside", "file_checks", "files"))
 COMMANDS: dict[str, tuple[str, str, Command]] = {
     "status": (
         "say where the crawl stands",
         "python run.py status --json | python -m json.tool",
-        lambda given, settings, console: commands.status(settings, console, given.json),
+        lambda given, settings, console: late("crawler.look_commands", "status")(settings, console, given.json),
     ),
     "plan": (
         "say what the cycle under way and a whole one cost, beside the day's calls; no call is made",
         "python run.py plan",
-        lambda given, settings, console: commands.plan(settings, console, given.json),
+        lambda given, settings, console: late("crawler.look_commands", "plan")(settings, console, given.json),
     ),
     "dump": (
         "write position, plan, quota and counts to checkpoints/state-<UTC>.json and print its path",
         "python run.py dump",
-        lambda given, settings, console: commands.dump(settings, console),
+        lambda given, settings, console: late("crawler.commands", "dump")(settings, console),
     ),
     "restore": (
         "put the position back to what a dump holds",
         "python run.py restore checkpoints/state-20261120T150405Z.json",
-        lambda given, settings, console: commands.restore(settings, console, given.file),
+        lambda given, settings, console: late("crawler.commands", "restore")(settings, console, given.file),
     ),
     "verify": (
         "audit the data set once and print the report; no call is made, nothing is changed",
         "python run.py verify",
-        lambda given, settings, console: commands.verify(settings, console, pictures.file_checks(settings)),
+        lambda given, settings, console: late("crawler.commands", "verify")(settings, console, file_checks(settings)),
     ),
     "again": (
         "have what could not be read tried again in this cycle: one thing, or all where none is named",
         "python run.py again listing 1234567890",
-        lambda given, settings, console: commands.again(settings, console, given.kind, given.number),
+        lambda given, settings, console: late("crawler.commands", "again")(settings, console, given.kind, given.number),
     ),
     "sync": (
         "fetch the listings whose ids a file names, one a line",
         "python run.py sync ids.txt",
-        lambda given, settings, console: commands.sync(settings, console, given.file),
+        lambda given, settings, console: late("crawler.commands", "sync")(settings, console, given.file),
     ),
     "download": (
         "download the pictures that are queued, without the crawl",
         "python run.py download",
-        lambda given, settings, console: pictures.download(settings, console),
+        lambda given, settings, console: late("imaging.commands", "download")(settings, console),
     ),
     "archive": (
         "pack background-free pictures (ARCHIVE_RAW=1: downloaded ones too) into tar shards with an index",
         "python run.py archive",
-        lambda given, settings, console: archives.archive(settings, console),
+        lambda given, settings, console: late("imaging.archive_commands", "archive")(settings, console),
     ),
     "primary": (
         "keep the first picture of each listing in images/imageprimary/",
         "python run.py primary",
-        lambda given, settings, console: archives.primary(settings, console),
+        lambda given, settings, console: late("imaging.archive_commands", "primary")(settings, console),
     ),
 }
 DOORS = {
-    **search_doors(pictures.files),
-    **upkeep_doors(commands.tell_status, commands.try_key),
+    **search_doors(files),
+    **upkeep_doors(late("crawler.look_commands", "tell_status"), try_key),
     **WEB_DOORS,
-    **publishing_doors(commands.build_pace),
+    **publishing_doors(build_pace),
 }
 ELSEWHERE = {
     "sandbox": ("serve a simulated Etsy on this machine", "sandbox.commands"),
@@ -106,9 +117,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings(ROOT)
         if given.command is None:
-            beside = partial(pictures.beside, settings, console)
             with watched(settings):
-                return commands.crawl(settings, console, beside, pictures.file_checks(settings))
+                return int(crawl(settings, console, partial(beside, settings, console), file_checks(settings)))
         if given.command in DOORS:
             return DOORS[given.command].enter(given.command, given, settings, console)
         return COMMANDS[given.command][2](given, settings, console)

@@ -18,7 +18,8 @@ from rich.console import Console
 from bench.engine_rows import note_end
 from crawler.api.limiter import SlotFile
 from crawler.outcome import Outcome, Position
-from crawler.wiring import build_calling, build_engine, build_parts, open_for_writing
+from crawler.parts import build_parts, open_for_writing
+from crawler.wiring import build_calling, build_engine
 from runtime.files import write_json
 from runtime.interpreter import suit_a_crawl
 from runtime.settings import load_settings

@@ -33,7 +33,8 @@ from crawler.api.limiter import SlotFile
 from crawler.api.wire import WireAnswer
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
-from crawler.wiring import Parts, build_calling, build_watch, open_for_writing
+from crawler.parts import Parts, open_for_writing
+from crawler.wiring import build_calling, build_watch
 from runtime.database import LogTidier, transaction
 from runtime.interpreter import suit_a_crawl
 from runtime.progress import Progress

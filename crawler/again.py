@@ -7,11 +7,12 @@ machine stands is not touched, and what failed stays noted until it was read, or
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crawler import checkpoint
-from crawler.context import due_at
+from crawler.due import due_at
 from crawler.freshness import Cycle, Freshness
 from crawler.outcome import Position
 from crawler.states.verify import MOST_REPAIRS
@@ -22,6 +23,7 @@ from runtime.errors import UserMistake
 
 NUMBER = re.compile(r"[0-9]{1,18}")
 ALL = "`python run.py again` alone takes up all there are."
+MOST_NAMED = 12
 Item = tuple[str, int]
 
 
@@ -100,3 +102,27 @@ def _next_cycle(position: Position, cycle: Cycle, freshness: Freshness, now: flo
     if at <= now:
         return "as soon as this one is over"
     return f"at {iso(at)}" + ("" if asleep else ", or later where this one takes longer")
+
+
+def in_words(taken: Taken) -> Iterator[str]:
+    """Return what becomes of things that a person wants tried again, in sentences."""
+    if taken.due:
+        yield f"Due again, and read in this cycle: {_named(taken.due)}."
+    if taken.later:
+        yield (
+            f"Read again in the next cycle, which begins {taken.next_cycle}, since this one is past them: "
+            f"{_named(taken.later)}."
+        )
+    if taken.closed:
+        yield (
+            f"Closed for this cycle: {_named(taken.closed)}. The next one begins {taken.next_cycle}, and searches "
+            "these prices anew."
+        )
+    if taken.strangers:
+        yield f"In no search so far, so that only `python run.py sync` asks for it: {_named(taken.strangers)}."
+
+
+def _named(items: Sequence[Item]) -> str:
+    if len(items) <= MOST_NAMED:
+        return ", ".join(f"{kind} {item_id}" for kind, item_id in items)
+    return ", ".join(f"{number:,} × {kind}" for kind, number in Counter(kind for kind, _ in items).items())

@@ -1,14 +1,12 @@
-"""The crawler's sub-commands: from arguments to words on the terminal."""
+"""The crawler's sub-commands but for those that only look: from arguments to words on the terminal."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from peewee import Database
 from rich.console import Console
@@ -20,23 +18,12 @@ from crawler.api.transport import PING
 from crawler.api.wire import WireError
 from crawler.batch import read_batch
 from crawler.checkpoint import load_position
-from crawler.context import due_at
-from crawler.forecast import load_quota
+from crawler.due import due_at
+from crawler.parts import Parts, build_parts, open_for_writing, reading
 from crawler.states import verify as verify_state
 from crawler.store import usage, writer
-from crawler.survey import forecast, stand, survey
 from crawler.watch import Companion
-from crawler.wiring import (
-    Parts,
-    build_calling,
-    build_engine,
-    build_limiter,
-    build_parts,
-    build_watch,
-    build_wire,
-    open_for_reading,
-    open_for_writing,
-)
+from crawler.wiring import build_calling, build_engine, build_limiter, build_watch, build_wire
 from runtime import parts as common
 from runtime.clock import iso
 from runtime.database import errors_in_words, in_words, transaction, write_briefly
@@ -49,7 +36,7 @@ from runtime.logs import redact, set_up_logs
 from runtime.progress import Progress
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.work import CRAWL, DOWNLOADS, EMBED, meant_for_others
+from runtime.work import CRAWL, meant_for_others
 
 MOST_BAD_LINES = 10
 log = logging.getLogger(__name__)
@@ -81,32 +68,6 @@ def crawl(
     return 0
 
 
-def status(settings: Settings, console: Console, as_json: bool) -> int:
-    """Print where the crawl stands."""
-    told = tell_status(settings, console)
-    if as_json:
-        console.file.write(json.dumps(told, indent=1, ensure_ascii=False, default=str) + "\n")
-    else:
-        console.print(report.status_table(told))
-    return 0
-
-
-def tell_status(settings: Settings, console: Console) -> dict[str, Any]:
-    """Return where the crawl stands, as JSON values; UserMistake and OperatorNeeded where nobody can tell."""
-    parts = build_parts(settings, console)
-    with _reading(parts):
-        return gather_status(parts)
-
-
-def gather_status(parts: Parts) -> dict[str, Any]:
-    """Return where the crawl stands, as JSON values; the database is open."""
-    told = survey(parts.freshness, parts.clock.now())
-    told["running"] = is_running(parts.home.lock)
-    told["downloading"] = is_running(parts.home.lock_of(DOWNLOADS))
-    told["embedding"] = is_running(parts.home.lock_of(EMBED))
-    return told
-
-
 def try_key(settings: Settings, console: Console) -> tuple[int, str]:
     """Make one call that asks for nothing; return its status and the server's time (`Date`), ServerTrouble without one.
 
@@ -130,28 +91,10 @@ def build_pace(parts: common.Parts) -> Limiter:
     return build_limiter(Parts(parts.settings, parts.home, parts.clock, parts.stop, parts.console))
 
 
-def plan(settings: Settings, console: Console, as_json: bool) -> int:
-    """Print what the cycle under way and a whole one cost, beside the day's calls; no call is made."""
-    parts = build_parts(settings, console)
-    now = parts.clock.now()
-    with _reading(parts):
-        standing = stand(parts.freshness, now)
-        if standing is None:
-            raise UserMistake("There is nothing to plan with yet.", advice="Start with `python run.py`.")
-        told = forecast(standing, parts.freshness, load_quota(), now).as_json()
-    if as_json:
-        console.file.write(json.dumps(told, indent=1) + "\n")
-        return 0
-    console.print(report.plan_table(told))
-    for words in report.plan_words(told):
-        console.print(words, highlight=False, soft_wrap=True)
-    return 0
-
-
 def dump(settings: Settings, console: Console) -> int:
     """Write a dump and print its path."""
     parts = build_parts(settings, console)
-    with _reading(parts):
+    with reading(parts):
         path = dumps.write_dump(parts.home.checkpoints, parts.freshness, parts.clock, settings.secrets)
     console.file.write(f"{path}\n")
     return 0
@@ -175,7 +118,7 @@ def restore(settings: Settings, console: Console, file: Path) -> int:
 def verify(settings: Settings, console: Console, file_checks: FileChecks) -> int:
     """Audit the data set once and print the report; nothing is changed and no call is made."""
     parts = build_parts(settings, console)
-    with _reading(parts):
+    with reading(parts):
         position = load_position()
         if position is None:
             raise UserMistake("There is nothing to verify yet.", advice="Start with `python run.py`.")
@@ -188,7 +131,7 @@ def verify(settings: Settings, console: Console, file_checks: FileChecks) -> int
 def again(settings: Settings, console: Console, kind: str | None, number: str | None) -> int:
     """Have what could not be read tried again, one thing or all of it, beside a crawl that may be running."""
     parts = build_parts(settings, console)
-    with _reading(parts):  # first, since what opens the database for writing makes one where there is none
+    with reading(parts):  # first, since what opens the database for writing makes one where there is none
         items = trying_again.named(kind, number)
     if not items:
         console.print("Nothing is failed.", highlight=False, soft_wrap=True)
@@ -196,7 +139,7 @@ def again(settings: Settings, console: Console, kind: str | None, number: str | 
     take_up = partial(trying_again.take_up, kind, number, parts.freshness, parts.clock.now())
     with closing(open_for_writing(parts)) as database, errors_in_words(parts.database_path):
         taken = write_briefly(database, take_up)
-    for words in report.again_words(taken):
+    for words in trying_again.in_words(taken):
         console.print(words, highlight=False, soft_wrap=True)
     if taken.due and not is_running(parts.home.lock):
         console.print("No crawl is running: `python run.py` starts it.", highlight=False, soft_wrap=True)
@@ -247,16 +190,6 @@ def read_ids(file: Path) -> list[int]:
     if not ids:
         raise UserMistake(f"{file} names no listing.", advice="It holds one listing id a line.")
     return ids
-
-
-@contextmanager
-def _reading(parts: Parts) -> Iterator[None]:
-    database = open_for_reading(parts)
-    try:
-        with errors_in_words(parts.database_path):
-            yield
-    finally:
-        database.close()
 
 
 @contextmanager

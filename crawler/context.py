@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crawler.api.client import Client
+from crawler.due import due_at
 from crawler.freshness import Cycle, Freshness
 from crawler.plan_files import PlanFiles
 from crawler.store.index import Due
 from runtime.clock import Clock, iso
 from runtime.findings import FileChecks
 from runtime.stop import Stop
-
-
-def due_at(freshness: Freshness, cycle: Cycle, now: float) -> Due:
-    """Return which rows are due in a cycle at that moment."""
-    overdue = now >= freshness.next_cycle_at(cycle, cycle.started_at)
-    return Due(cycle.number, freshness.horizon(cycle, now), freshness.latest_due(now), overdue)
 
 
 @dataclass(frozen=True, slots=True)

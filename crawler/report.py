@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
 
 from crawler import changes
-from crawler.again import Item, Taken
 from crawler.outcome import Position
 from crawler.store import images
 from crawler.survey import working_position
 from runtime.clock import iso, parse_iso
-
-MOST_NAMED = 12
 
 
 def position_in_words(position: Position) -> str:
@@ -130,30 +126,6 @@ def plan_words(told: Mapping[str, Any]) -> Iterable[str]:
     if told["would_fit_with"]:
         yield "A whole cycle has more calls than its days. What would have to give:"
         yield from (f"  {words}" for words in told["would_fit_with"])
-
-
-def again_words(taken: Taken) -> Iterable[str]:
-    """Return what becomes of things that a person wants tried again, in sentences."""
-    if taken.due:
-        yield f"Due again, and read in this cycle: {_named(taken.due)}."
-    if taken.later:
-        yield (
-            f"Read again in the next cycle, which begins {taken.next_cycle}, since this one is past them: "
-            f"{_named(taken.later)}."
-        )
-    if taken.closed:
-        yield (
-            f"Closed for this cycle: {_named(taken.closed)}. The next one begins {taken.next_cycle}, and searches "
-            "these prices anew."
-        )
-    if taken.strangers:
-        yield f"In no search so far, so that only `python run.py sync` asks for it: {_named(taken.strangers)}."
-
-
-def _named(items: Sequence[Item]) -> str:
-    if len(items) <= MOST_NAMED:
-        return ", ".join(f"{kind} {item_id}" for kind, item_id in items)
-    return ", ".join(f"{number:,} × {kind}" for kind, number in Counter(kind for kind, _ in items).items())
 
 
 def _forecast(told: Mapping[str, Any]) -> str:

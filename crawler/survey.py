@@ -11,7 +11,7 @@ from typing import Any
 from crawler import checkpoint
 from crawler.api import quota as day
 from crawler.api.quota import Quota
-from crawler.context import due_at
+from crawler.due import due_at
 from crawler.forecast import Forecast, foresee, load_quota
 from crawler.freshness import Cycle, Freshness, revisit_before
 from crawler.outcome import Position

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,6 @@ from types import MappingProxyType
 
 import platformdirs
 from peewee import Database
-from rich.console import Console
 
 from crawler.api.client import Client
 from crawler.api.ledger import Ledger
@@ -22,56 +20,18 @@ from crawler.checkpoint import load_cycle, load_position
 from crawler.context import Context
 from crawler.engine import Engine
 from crawler.forecast import load_quota
-from crawler.freshness import Cycle, Freshness
+from crawler.freshness import Cycle
 from crawler.outcome import Outcome, Position
-from crawler.plan_files import PlanFiles, RateFile
-from crawler.store import state, usage
+from crawler.parts import Parts
+from crawler.plan_files import RateFile
+from crawler.store import usage
 from crawler.watch import Companion, Watch
-from models import CRAWLER_MODELS, MIGRATIONS
-from runtime import parts as common
 from runtime.clock import DAY_SECONDS
 from runtime.database import LogTidier, transaction
 from runtime.findings import FileChecks
 from runtime.progress import Progress
-from runtime.settings import Settings
-from runtime.work import STOP_NAMES
 
 APP = "furniture-crawler"
-log = logging.getLogger(__name__)
-
-
-class Parts(common.Parts):
-    """What the commands need of a crawl."""
-
-    @property
-    def freshness(self) -> Freshness:
-        """How old rows may grow, by the settings."""
-        return Freshness(self.settings.dynamic_max_age_days, self.settings.cycle_days)
-
-    @property
-    def files(self) -> PlanFiles:
-        """The files that a person reads or edits."""
-        return PlanFiles(self.home.data, self.home.checkpoints)
-
-
-def build_parts(settings: Settings, console: Console) -> Parts:
-    """Return the parts that need neither network nor database."""
-    return Parts.build(settings, console, STOP_NAMES)
-
-
-def open_for_writing(parts: Parts) -> Database:
-    """Open the database and bring it up to date; from now on the work ends where the file is gone."""
-    database = parts.open_for_writing(CRAWLER_MODELS, MIGRATIONS)
-    if state.rubbish_keys():
-        with transaction(database, parts.stop):
-            forgotten = state.forget_rubbish()
-        log.warning("What sync_state said of %s made no sense and is learnt anew.", ", ".join(forgotten))
-    return database
-
-
-def open_for_reading(parts: Parts) -> Database:
-    """Open the database for looking only."""
-    return parts.open_for_reading(CRAWLER_MODELS)
 
 
 @dataclass(frozen=True, slots=True)

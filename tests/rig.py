@@ -15,7 +15,8 @@ from crawler.api.limiter import SlotFile
 from crawler.api.wire import WireAnswer, WireError
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
-from crawler.wiring import Calling, Parts, build_calling, build_engine, open_for_writing
+from crawler.parts import Parts, open_for_writing
+from crawler.wiring import Calling, build_calling, build_engine
 from runtime.clock import parse_iso
 from runtime.files import make_folders
 from runtime.settings import Home, Settings, load_settings

@@ -11,8 +11,8 @@ from functools import partial
 from peewee import Database
 from rich.console import Console
 
-from crawler import wiring as crawl
-from crawler.commands import gather_status
+from crawler import parts as crawl
+from crawler.look_commands import gather_status
 from crawler.store import usage
 from imaging.files import PictureFiles
 from imaging.layout import Layout

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from crawler.again import Item, Taken, take_up
+from crawler.again import Item, Taken, in_words, take_up
 from crawler.api import lookahead
 from crawler.outcome import Position
-from crawler.report import again_words
 from runtime.clock import iso
 from runtime.database import write_briefly
 from sandbox import Fault
@@ -192,7 +191,7 @@ def test_in_the_cycles_sleep_it_is_left_to_the_next_cycle_which_is_named(tmp_pat
     before = content(rig)
     taken = again(rig)
     assert (taken.due, taken.later) == ([], [(kind, chosen[name])])
-    (words,) = again_words(taken)
+    (words,) = in_words(taken)
     assert f"in the next cycle, which begins at {until}," in words
     assert content(rig) == before
     rig.sandbox.faults.clear()
@@ -212,7 +211,7 @@ def test_reviews_that_have_had_their_second_chance_are_left_to_the_next_cycle(tm
     rig.sandbox.faults.clear()
     taken = again(rig)
     assert (taken.due, taken.later) == ([("reviews", last)], [("reviews", first)])
-    (_, words) = again_words(taken)
+    (_, words) = in_words(taken)
     due_at = iso(rig.calling.context.freshness.next_cycle_at(rig.calling.context.cycle, rig.clock.now()))
     assert f"begins at {due_at}, or later where this one takes longer" in words
     rig.run_cycle()
@@ -255,7 +254,7 @@ def test_an_interval_stays_closed_and_the_next_plan_forgets_it(tmp_path: Path) -
     before = content(rig)
     taken = again(rig, kind, interval_id)
     assert (taken.due, taken.later, taken.closed) == ([], [], [(kind, interval_id)])
-    assert "Closed for this cycle" in "".join(again_words(taken))
+    assert "Closed for this cycle" in "".join(in_words(taken))
     assert content(rig) == before
     rig.run_cycle(2)
     assert failed(rig) == [(kind, interval_id)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from crawler import commands
+from crawler import look_commands
 from crawler.api.quota import Quota
 from crawler.forecast import KINDS, Forecast, Need, load_quota
 from crawler.outcome import Outcome, Position
@@ -99,10 +99,10 @@ def test_the_plan_is_printed_without_a_call(tmp_path: Path) -> None:
     rig.run_until("REVIEWS")
     rig.close()
     calls, printed = len(rig.sandbox.calls), io.StringIO()
-    assert commands.plan(rig.settings, Console(file=printed, width=160), as_json=False) == 0
+    assert look_commands.plan(rig.settings, Console(file=printed, width=160), as_json=False) == 0
     assert "to the cycle's end" in printed.getvalue() and "calls a day" in printed.getvalue()
     printed = io.StringIO()
-    assert commands.plan(rig.settings, Console(file=printed, width=160), as_json=True) == 0
+    assert look_commands.plan(rig.settings, Console(file=printed, width=160), as_json=True) == 0
     told = json.loads(printed.getvalue())
     assert told["left"]["searches"] == 0 and told["left"]["reviews"] > 0
     assert len(rig.sandbox.calls) == calls

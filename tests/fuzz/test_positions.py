@@ -16,8 +16,9 @@ from rich.console import Console
 from crawler import checkpoint, dumps, report
 from crawler.engine import Engine
 from crawler.outcome import Outcome, Position
+from crawler.parts import Parts
 from crawler.survey import survey
-from crawler.wiring import Parts, build_calling
+from crawler.wiring import build_calling
 from models import SyncState
 from runtime.errors import UserMistake
 from runtime.stop import Stop

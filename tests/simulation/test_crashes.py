@@ -44,10 +44,10 @@ def test_wherever_a_crawl_dies_the_end_is_the_same() -> None:
     assert told["failed"] == []
     assert told["most_extra"] == 1
     assert told["by_kind"].keys() >= KINDS
-    assert told["points"] > 2_500
+    assert told["points"] > 2_000
     note_count("crawl killed at every point", in_words(told))
 
 
 def test_a_crawl_that_saves_its_position_after_its_rows_is_found_out() -> None:
-    told = kill("crawl", "--plant", "position", "--skip", "400", "--limit", "200")
+    told = kill("crawl", "--plant", "position", "--skip", "500", "--limit", "200")
     assert any("has too much" in words for words in told["failed"])  # the step was done twice

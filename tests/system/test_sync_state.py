@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from crawler import commands
+from crawler import commands, look_commands
 from crawler.outcome import Outcome, Position
 from crawler.store import state
 from runtime.errors import UserMistake
@@ -122,8 +122,8 @@ def inside(holder: Any) -> Iterator[tuple[Any, Any]]:
 def look_at(rig: Rig) -> None:
     """Run every command that only looks, in this process."""
     console = Console(file=io.StringIO(), width=200)
-    commands.status(rig.settings, console, as_json=True)
-    commands.status(rig.settings, console, as_json=False)
+    look_commands.status(rig.settings, console, as_json=True)
+    look_commands.status(rig.settings, console, as_json=False)
     commands.dump(rig.settings, console)
     commands.verify(rig.settings, console, {})
 

@@ -10,11 +10,10 @@ import pytest
 from peewee import Database
 
 from crawler import changes, checkpoint
-from crawler.again import Taken, is_ahead, named, take_up
+from crawler.again import MOST_NAMED, Taken, in_words, is_ahead, named, take_up
 from crawler.api.records import Money, SearchRow
 from crawler.freshness import Cycle, Freshness
 from crawler.outcome import Position
-from crawler.report import MOST_NAMED, again_words
 from crawler.store import failures, writer
 from models import CRAWLER_MODELS, MIGRATIONS
 from runtime.clock import DAY_SECONDS, iso
@@ -103,7 +102,7 @@ def test_each_thing_is_told_by_what_becomes_of_it(database: Database) -> None:
     assert taken.due == [("images", 6), ("listing", 5)]
     assert (taken.closed, taken.later) == ([("interval", 1)], [])
     assert taken.strangers == [("listing", 99), ("reviews", 9)], "no search has shown them"
-    assert list(again_words(taken)) == [
+    assert list(in_words(taken)) == [
         "Due again, and read in this cycle: images 6, listing 5.",
         f"Closed for this cycle: interval 1. The next one begins at {iso(NOW + 7 * DAY_SECONDS)}, or later where this "
         "one takes longer, and searches these prices anew.",
@@ -131,5 +130,5 @@ def test_an_overdue_cycle_leaves_what_was_found_gone_to_the_next_one(database: D
 
 def test_many_things_are_counted() -> None:
     many = [("listing", number) for number in range(MOST_NAMED)]
-    (words,) = again_words(Taken([*many, ("shop", 1)], (), (), (), ""))
+    (words,) = in_words(Taken([*many, ("shop", 1)], (), (), (), ""))
     assert words == f"Due again, and read in this cycle: {MOST_NAMED} × listing, 1 × shop."

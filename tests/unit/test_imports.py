@@ -260,6 +260,18 @@ def test_what_decides_does_not_read_or_write(module: str) -> None:
     )
 
 
+@pytest.mark.parametrize("module", ["run", "crawler.look_commands"])
+def test_whoever_only_looks_does_not_wait_for_what_calls_or_opens_pictures(module: str) -> None:
+    loaded, left = set[str](), {module}
+    while left:
+        name = left.pop()
+        loaded.add(name)
+        left |= {found for found in imports(name) if found in SOURCES} - loaded
+    assert "crawler.survey" in loaded or module == "run"
+    libraries = set[str]().union(*map(imports, loaded))
+    assert [name for name in libraries if under(name, "requests urllib3 PIL platformdirs")] == []
+
+
 def dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}"

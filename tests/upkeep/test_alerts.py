@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.commands import tell_status
+from crawler.look_commands import tell_status
 from runtime.clock import iso, parse_iso
 from runtime.errors import KeyRefused, OperatorNeeded, Stopped, UserMistake
 from runtime.settings import Home

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from crawler.commands import tell_status
+from crawler.look_commands import tell_status
 from runtime.clock import SystemClock, iso
 from runtime.errors import ServerTrouble
 from runtime.instance import single_instance
