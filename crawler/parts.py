@@ -50,15 +50,10 @@ def open_for_writing(parts: Parts) -> Database:
     return database
 
 
-def open_for_reading(parts: Parts) -> Database:
-    """Open the database for looking only."""
-    return parts.open_for_reading(CRAWLER_MODELS)
-
-
 @contextmanager
 def reading(parts: Parts) -> Iterator[None]:
     """Have the database open for looking in the block; what it says of itself becomes one of our errors."""
-    database = open_for_reading(parts)
+    database = parts.open_for_reading(CRAWLER_MODELS)
     try:
         with errors_in_words(parts.database_path):
             yield
