@@ -13,7 +13,7 @@ from crawler.api.transport import Request, Transport
 from runtime.stop import Stop
 
 WORKERS = 40  # ten calls a second, as old keys have, each of which takes up to four; five, each up to eight
-MOST_AHEAD = 100  # answers that wait to be asked for among them, such as the first pages of shops to come
+FURTHEST = 100  # behind the next call, where one is begun: answers that wait to be asked for may lie between them
 AT_ONCE_SECONDS = 0.1  # calling ahead what comes within that would gain less than steps take themselves
 WORK_SECONDS = 0.1  # what a step may take beside its call, so that the next one does not come late
 LOOK_SECONDS = 0.1  # between two looks at what has come while an answer is waited for
@@ -58,7 +58,7 @@ class Lookahead:
         `jobs` names all that is certain, what is asked for first before the rest; it is asked again while an answer
         is waited for, since others that come meanwhile may tell more. Answers that are there and wait to be asked for
         take no room: the first page of a shop, or of an interval, can be one of many, and the others come between it
-        and what was called ahead behind it.
+        and what was called ahead behind it, however many wait there.
         """
         self._offered = jobs
         self._begin_offered()
@@ -68,11 +68,11 @@ class Lookahead:
         if not depth:
             return
         self._deepest = max(self._deepest, depth)
-        named, under_way = dict(self._offered()), 0
+        named, under_way, furthest = dict(self._offered()), 0, max(FURTHEST, 3 * self.reach)
         self._drop([request for request in self._ahead if request not in named and request != awaited])
-        for request, read in named.items():
+        for place, (request, read) in enumerate(named.items()):
             if request not in self._ahead:
-                if under_way >= 2 * depth or len(self._ahead) >= MOST_AHEAD:
+                if under_way >= 2 * depth or place >= furthest:
                     return
                 self._begin(request, read)
             under_way += not self._ahead[request][0].done()

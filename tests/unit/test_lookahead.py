@@ -60,6 +60,22 @@ class Line:
     def get(self, name: int) -> Any:
         return self.ahead.get(*job(name)).told
 
+    def offer(self, *jobs: Job) -> None:
+        self.transport.latency_seconds = 100.0  # answers that came at once have cut it
+        self.ahead.offer(lambda: jobs)
+
+    def arrive(self, jobs: list[Job]) -> bool:
+        """Return whether all of them come to the server within half a minute."""
+        latest = self.clock.monotonic() + 30
+        while not (arrived := all(self.server.asked[request.path] for request, _ in jobs)):
+            if self.clock.monotonic() > latest:
+                break
+            self.pause()
+        return arrived
+
+    def pause(self) -> None:
+        self.clock.wait(threading.Event(), 0.002)
+
 
 def job(name: int) -> Job:
     return Request("getShop", f"/{name}"), load_json
@@ -104,6 +120,22 @@ def test_no_more_is_called_ahead_than_the_line_needs_twice(slow: Line) -> None:
     for name in range(8):
         slow.get(name)
     assert slow.server.asked == Counter(f"/{name}" for name in range(8))
+
+
+def test_what_is_asked_for_first_is_called_however_many_answers_wait_behind_it(slow: Line) -> None:
+    # The first pages of shops to come are there; then that of the shop under way tells how many more it has.
+    number = 6 * WORKERS  # three times what is named at this latency
+    waiting = [job(name) for name in range(number)]
+    while any(slow.ahead.peek(request) is None for request, _ in waiting):
+        slow.offer(*waiting)
+        slow.pause()
+    slow.server.open.clear()
+    in_front = [job(number + name) for name in range(WORKERS)]
+    slow.offer(*in_front, *waiting, job(-1))
+    assert slow.arrive(in_front)
+    slow.server.open.set()
+    assert [slow.get(number + name) for name in range(WORKERS)] == [request.path for request, _ in in_front]
+    assert slow.server.asked == Counter(request.path for request, _ in [*in_front, *waiting])
 
 
 def test_nothing_is_called_ahead_where_answers_come_at_once() -> None:
