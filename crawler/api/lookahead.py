@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
+from itertools import islice
 from typing import Any
 
 from crawler.api.transport import Request, Transport
@@ -68,11 +69,11 @@ class Lookahead:
         if not depth:
             return
         self._deepest = max(self._deepest, depth)
-        named, under_way, furthest = dict(self._offered()), 0, max(FURTHEST, 3 * self.reach)
+        named, under_way = dict(self._offered()), 0
         self._drop([request for request in self._ahead if request not in named and request != awaited])
-        for place, (request, read) in enumerate(named.items()):
+        for request, read in islice(named.items(), max(FURTHEST, 3 * self.reach)):
             if request not in self._ahead:
-                if under_way >= 2 * depth or place >= furthest:
+                if under_way >= 2 * depth:
                     return
                 self._begin(request, read)
             under_way += not self._ahead[request][0].done()

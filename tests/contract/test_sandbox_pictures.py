@@ -19,6 +19,7 @@ from sandbox import Answer, Fault, PictureAddress, Sandbox, SandboxServer, Sandb
 from sandbox.commands import main
 from sandbox.faults import EFFECTS, JSON_ONLY, WrongFault, parse_fault
 from sandbox.picture_faults import BOMB_SIDE, HUGE_BYTES, PICTURE_EFFECTS
+from tests.waiting import eventually
 
 Arm = Callable[..., None]
 
@@ -126,13 +127,6 @@ def serves_again(raw: Raw, path: str, good: bytes) -> bool:
     raw.ask(path)
     head = raw.head()
     return head.status == 200 and raw.take(int(head.headers["content-length"])) == good
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds()
 
 
 # Faults that speak

@@ -19,6 +19,9 @@ from crawler.api.wire import WireAnswer
 from runtime.clock import SystemClock
 from runtime.errors import Stopped
 from runtime.stop import Stop
+from tests.waiting import eventually
+
+SECONDS = 30.0  # for what other threads do: only a failure takes as long
 
 
 class Echo:
@@ -63,18 +66,6 @@ class Line:
     def offer(self, *jobs: Job) -> None:
         self.transport.latency_seconds = 100.0  # answers that came at once have cut it
         self.ahead.offer(lambda: jobs)
-
-    def arrive(self, jobs: list[Job]) -> bool:
-        """Return whether all of them come to the server within half a minute."""
-        latest = self.clock.monotonic() + 30
-        while not (arrived := all(self.server.asked[request.path] for request, _ in jobs)):
-            if self.clock.monotonic() > latest:
-                break
-            self.pause()
-        return arrived
-
-    def pause(self) -> None:
-        self.clock.wait(threading.Event(), 0.002)
 
 
 def job(name: int) -> Job:
@@ -124,15 +115,18 @@ def test_no_more_is_called_ahead_than_the_line_needs_twice(slow: Line) -> None:
 
 def test_what_is_asked_for_first_is_called_however_many_answers_wait_behind_it(slow: Line) -> None:
     # The first pages of shops to come are there; then that of the shop under way tells how many more it has.
-    number = 6 * WORKERS  # three times what is named at this latency
+    number = 6 * WORKERS  # no call is begun further behind the next one at this latency
     waiting = [job(name) for name in range(number)]
-    while any(slow.ahead.peek(request) is None for request, _ in waiting):
+
+    def all_wait() -> bool:
         slow.offer(*waiting)
-        slow.pause()
+        return all(slow.ahead.peek(request) is not None for request, _ in waiting)
+
+    assert eventually(all_wait, SECONDS)
     slow.server.open.clear()
     in_front = [job(number + name) for name in range(WORKERS)]
     slow.offer(*in_front, *waiting, job(-1))
-    assert slow.arrive(in_front)
+    assert eventually(lambda: all(slow.server.asked[request.path] for request, _ in in_front), SECONDS)
     slow.server.open.set()
     assert [slow.get(number + name) for name in range(WORKERS)] == [request.path for request, _ in in_front]
     assert slow.server.asked == Counter(request.path for request, _ in [*in_front, *waiting])
