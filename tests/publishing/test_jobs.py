@@ -15,15 +15,19 @@ from models.publishing import File, Job
 from publishing import jobs
 from publishing.records import Claim
 from publishing.retries import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Rule
+from runtime.clock import SystemClock
+from runtime.database import transaction
+from runtime.stop import Stop
 
 NOW = 1_800_000_000.0
 RULE = Rule(most_attempts=5, stalled_seconds=900.0)
+NEVER = Stop(SystemClock(), ())
 
 
 def take(database: Database, now: float = NOW, rule: Rule = RULE) -> Claim | None:
     """Claim the next job as a worker does."""
     for job_id, file_id in jobs.candidates(rule, now):
-        with database.atomic():
+        with transaction(database, NEVER):
             claimed = jobs.claim(job_id, file_id, now)
         if claimed:
             return claimed
@@ -74,7 +78,7 @@ def test_many_workers_share_many_jobs_and_no_file_has_two_at_once(database: Data
                 with lock:
                     busy[str(claimed.file_id)] -= 1
                     done[claimed.id] += 1
-                with database.atomic():
+                with transaction(database, NEVER):
                     assert jobs.complete(claimed, {}, NOW)
 
     threads = [threading.Thread(target=work) for _ in range(6)]

@@ -18,8 +18,10 @@ from peewee import Database
 from models.publishing import PUBLISHING_MIGRATIONS, PUBLISHING_MODELS, File
 from publishing import files
 from publishing.machine import ALIVE, EVENTS, MOVES, STATES, Lifecycle, diagram
-from runtime.database import open_database
+from runtime.clock import SystemClock
+from runtime.database import open_database, transaction
 from runtime.errors import Bug
+from runtime.stop import Stop
 
 NOW = 1_800_000_000.0
 MOVE: dict[str, Callable[[str, float], None]] = {
@@ -82,7 +84,7 @@ def test_of_many_workers_one_makes_the_move(database: Database) -> None:
         with database.connection_context():
             start.wait()
             try:
-                with database.atomic():
+                with transaction(database, Stop(SystemClock(), ())):
                     files.approve("f", NOW)
                 made.append(number)
             except files.WrongStatus:
