@@ -24,10 +24,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[MADE_HERE] = Path(path)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     path = config.stash.get(MADE_HERE, None)
     if path is None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.simulation.counts import note_count
 
+pytestmark = pytest.mark.crashes
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {
     *("statement", "commit", "inside a commit", "after a commit", "inside a checkpoint", "before a request"),
@@ -37,7 +38,6 @@ def in_words(told: dict[str, Any]) -> str:
     )
 
 
-@pytest.mark.long
 def test_wherever_a_crawl_dies_the_end_is_the_same() -> None:
     """Every table, row for row, and every file are those of a crawl that never died; a death costs at most one call."""
     told = kill("crawl")

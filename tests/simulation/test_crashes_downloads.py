@@ -9,8 +9,9 @@ import pytest
 from tests.simulation.counts import note_count
 from tests.simulation.test_crashes import in_words, kill
 
+pytestmark = pytest.mark.crashes
 
-@pytest.mark.long
+
 def test_wherever_the_downloads_die_the_end_is_the_same() -> None:
     """Rows and files are those of a run that never died, also after a power cut; a death costs at most one request.
 
