@@ -12,6 +12,7 @@ import psycopg
 
 from runtime.settings import DEFAULT_DATABASE_URL
 from tests.postgresql import new_database
+from tests.waiting import eventually
 
 Row = tuple[Any, ...]
 NOT_YET = (sqlite3.OperationalError, psycopg.errors.UndefinedTable)
@@ -37,6 +38,10 @@ class DataSet(Protocol):
 
     def faults(self) -> list[Any]:
         """Have the database look through all that it holds; return what it finds wrong."""
+        ...
+
+    def settle(self, life: str) -> None:
+        """Wait until the database has done, or dropped, what this killed process had sent it."""
         ...
 
 
@@ -72,6 +77,9 @@ class SqliteFile:
         found = [row for row in self.rows("PRAGMA integrity_check") if row != ("ok",)]
         return found + self.rows("PRAGMA foreign_key_check")
 
+    def settle(self, life: str) -> None:
+        """Nothing is under way: the dead process itself was the database."""
+
 
 class PostgresqlDatabase:
     """A database of its own on the tests' server."""
@@ -99,6 +107,10 @@ class PostgresqlDatabase:
 
     def faults(self) -> list[Any]:
         return []  # the server holds its keys itself
+
+    def settle(self, life: str) -> None:
+        query = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = ?"
+        assert eventually(lambda: self.rows(query, life) == [(0,)]), f"the server still serves {life}"
 
 
 def sqlite_files(path: Path, like: DataSet | None) -> DataSet:

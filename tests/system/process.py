@@ -62,6 +62,7 @@ class Crawler:
         self.program = [sys.executable, "run.py"]
         self.process: subprocess.Popen[bytes] | None = None
         self.lives = 0
+        self._life_of: dict[int, str] = {}  # by the process's number
         self.data.mkdir(parents=True, exist_ok=True)
         if rate is not None:
             self.allow(rate)
@@ -110,16 +111,19 @@ class Crawler:
         `shown` is the descriptor to which it prints, where that is no file.
         """
         self.lives += 1
+        life = f"life-{self.lives}"
         with self._output_path(self.lives).open("wb") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*self.program, *arguments],
                 cwd=ROOT,
-                env=self.environment,
+                env={**self.environment, "PGAPPNAME": life},
                 stdin=subprocess.DEVNULL,
                 stdout=output if shown is None else shown,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C at the tests is not one at the crawler
             )
+        self._life_of[process.pid] = life
+        return process
 
     def run(self, *arguments: str, seconds: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
@@ -152,7 +156,9 @@ class Crawler:
             os.killpg(self.process.pid, signal.SIGKILL)
         else:
             self.process.send_signal(signal.SIGKILL)
-        return self.process.wait(STOP_SECONDS)
+        status = self.process.wait(STOP_SECONDS)
+        self.data_set.settle(self._life_of[self.process.pid])
+        return status
 
     def stop(self) -> int:
         """Stop it with a KILL file and return the exit status."""
