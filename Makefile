@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PACKAGES = run.py runtime crawler imaging search publishing upkeep web models sandbox tests bench
 
-.PHONY: demo test test-crashes test-search test-postgres search upkeep web screenshots publishing run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pages bench-pictures \
+.PHONY: demo test test-slow test-search test-postgres search upkeep web screenshots publishing run lint simulate torture bench bench-calls bench-saturation bench-engine bench-size bench-pages bench-pictures \
 	bench-verify bench-search bench-export clean
 
 demo: .venv/run
@@ -13,11 +13,11 @@ run: .venv/run
 	$(BIN)/python run.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not crashes"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
-# What dies at every point that there is, one after another.
-test-crashes: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m crashes
+# What takes long: deaths at every point that there is and at moments of chance, months of a crawl.
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 # The image search; its libraries are large, and the crawler runs without them.
 search: .venv/search

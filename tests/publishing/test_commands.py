@@ -230,7 +230,7 @@ def carry_out(home: Path, count: Count) -> None:
     bench.drain()
 
 
-@pytest.mark.crashes
+@pytest.mark.slow
 def test_wherever_the_worker_dies_pictures_and_rows_end_as_if_it_had_not(tmp_path: Path) -> None:
     draw(tmp_path / "art" / "heron - dawn.png", 9, 6)
     points = 0

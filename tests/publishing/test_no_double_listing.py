@@ -54,7 +54,7 @@ def assert_listed_once(bench: Bench, server: SandboxServer) -> None:
     assert [len(draft.images) for draft in server.sandbox.seller.drafts.values()] == [1]
 
 
-@pytest.mark.crashes
+@pytest.mark.slow
 def test_wherever_the_worker_dies_one_listing_is_made(approved: Path, shared: SandboxServer, tmp_path: Path) -> None:
     points = after_the_effect = 0
     for event in range(1, MOST_EVENTS):

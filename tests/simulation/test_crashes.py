@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulation.counts import note_count
 
-pytestmark = pytest.mark.crashes
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {
     *("statement", "commit", "inside a commit", "after a commit", "inside a checkpoint", "before a request"),

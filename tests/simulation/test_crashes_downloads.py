@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.counts import note_count
 from tests.simulation.test_crashes import in_words, kill
 
-pytestmark = pytest.mark.crashes
+pytestmark = pytest.mark.slow
 
 
 def test_wherever_the_downloads_die_the_end_is_the_same() -> None:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -230,6 +231,7 @@ class CrawlMachine(RuleBasedStateMachine):
         return json.loads(self.world.rig.rows("SELECT value FROM sync_state WHERE key = 'position'")[0][0])
 
 
+@pytest.mark.slow
 def test_whatever_is_done_to_it_the_invariants_hold_and_in_peace_it_comes_to_its_end() -> None:
     run_state_machine_as_test(
         CrawlMachine,

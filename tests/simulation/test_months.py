@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.simulation.counts import note_count
 from tests.simulation.months import Months
 
@@ -15,6 +17,7 @@ CYCLES = 8
 SEED = 2
 
 
+@pytest.mark.slow
 def test_eight_weeks_with_all_that_can_happen_end_with_what_is_true(tmp_path: Path) -> None:
     """After every step the invariants, at the end the truth; `Months.run` says which seed and which step."""
     months = Months(tmp_path / "home", SEED)

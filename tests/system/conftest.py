@@ -46,7 +46,6 @@ class Build(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than ten seconds")
     config.addinivalue_line("markers", "sqlite_only(reason): is left out where the crawlers' database is PostgreSQL")
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the crawlers would inherit that it is ignored
 

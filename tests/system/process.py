@@ -25,7 +25,7 @@ KEYSTRING, SECRET = "kq7w2zp9mh4x", "vt3r8ybn6d"
 SEARCH, BATCH = "findAllListingsActive", "getListingsByListingIds"
 START_SECONDS = 30.0  # how long a start may take on a busy machine
 STOP_SECONDS = 10.0  # how long a stop may take, by contract
-LOOK_SECONDS = 0.005
+LOOK_SECONDS, SLEEPERS_LOOK_SECONDS = 0.005, 0.05
 FAST = 200.0  # calls a second where the limit is not what is tested
 
 
@@ -185,7 +185,9 @@ class Crawler:
 
     # Waiting
 
-    def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+    def wait_until(
+        self, what: str, condition: Callable[[], bool], seconds: float = START_SECONDS, every: float = LOOK_SECONDS
+    ) -> None:
         """Look until the condition holds; fail with `what` where the time is over or the process has ended."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -194,7 +196,7 @@ class Crawler:
             if time.monotonic() > deadline:
                 place = f"the position is {self.position()}, {len(self.sandbox.calls)} calls were made"
                 raise AssertionError(f"not within {seconds:g} s: {what}; {place}; it printed:\n{self.output}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(every)
 
     def wait_for_calls(self, number: int) -> None:
         """Wait until the sandbox has got so many calls in all."""
@@ -209,7 +211,8 @@ class Crawler:
                 return False
             return reason is None or position["cursor"].get("reason") == reason
 
-        self.wait_until(f"{state} of cycle {cycle}", is_there, seconds)
+        every = SLEEPERS_LOOK_SECONDS if state == "SLEEP" else LOOK_SECONDS  # no other state lasts
+        self.wait_until(f"{state} of cycle {cycle}", is_there, seconds, every)
 
     def crawl_to_sleep(self, cycle: int = 1) -> None:
         """Crawl until the cycle's sleep and stop there."""

@@ -169,7 +169,7 @@ def assert_ends_as(calm: Rows, rig: Rig) -> None:
     rig.close()
 
 
-@pytest.mark.crashes
+@pytest.mark.slow
 @pytest.mark.sqlite_only("the database is on the disk that is full")
 def test_full_at_every_page_that_is_written_a_crawl_ends_in_words_and_goes_on(
     tmp_path: Path, calm: Rows, monkeypatch: pytest.MonkeyPatch

@@ -127,7 +127,7 @@ def test_while_it_reads_reviews_it_stops_and_goes_on_where_it_was(build: Build) 
 
 @pytest.mark.parametrize("way", ["KILL", "SIGTERM"])
 def test_while_a_request_hangs_it_stops_without_waiting_for_it(build: Build, way: str) -> None:
-    crawler = build()
+    crawler = build(rate=2)  # so seldom that nothing is called ahead
     crawler.sandbox.faults.add(Fault("timeout", after=3, count=1, seconds=60))
     crawler.start()
     crawler.wait_until("a request hangs", lambda: bool(crawler.sandbox.faults.struck().get("timeout")))

@@ -194,7 +194,7 @@ class AfterOneRange:
         self.table = moved.table
 
 
-@pytest.mark.crashes
+@pytest.mark.slow
 def test_died_after_every_range_the_same_command_goes_on_and_ends_the_same(home: Path, url: str) -> None:
     here, total = content_here(home), 0
     for deaths in count():  # noqa: B007 - counted for the end
