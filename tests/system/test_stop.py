@@ -87,7 +87,7 @@ def repeated(crawler: Crawler) -> list[tuple[str, str]]:
 
 def test_while_it_walks_it_stops_each_way_and_goes_on_where_it_was(build: Build) -> None:
     """Stopped four times it ends with the whole market; each stop may cost the call at hand, no more."""
-    crawler = build(market={"listings": 1200, "shops": 20}, rate=20)
+    crawler = build(market={"listings": 1200, "shops": 20}, rate=3)  # so seldom that nothing is called ahead
     for way in WAYS:
         crawler.start()
         crawler.wait_for_calls(len(crawler.sandbox.calls) + 4)
@@ -110,7 +110,7 @@ def test_the_last_line_of_a_stop_is_one_line_also_where_nobody_watches(build: Bu
 
 
 def test_while_it_reads_reviews_it_stops_and_goes_on_where_it_was(build: Build) -> None:
-    crawler = build(market={"shops": 6, "reviews_per_shop": 400.0}, rate=30)
+    crawler = build(market={"shops": 6, "reviews_per_shop": 400.0}, rate=3)  # nothing is called ahead
     crawler.start()
 
     def is_inside() -> bool:
