@@ -110,7 +110,7 @@ class PostgresqlDatabase:
 
     def settle(self, life: str) -> None:
         query = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = ?"
-        assert eventually(lambda: self.rows(query, life) == [(0,)]), f"the server still serves {life}"
+        assert eventually(lambda: self.rows(query, life) == [(0,)], 30.0), f"the server still serves {life}"
 
 
 def sqlite_files(path: Path, like: DataSet | None) -> DataSet:

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox import Fault
 from tests.system.conftest import TINY, Build
-from tests.system.process import FAST, KEYSTRING, SEARCH, STOP_SECONDS, Crawler
+from tests.system.process import FAST, KEYSTRING, SEARCH, STOP_SECONDS, UNHURRIED, Crawler
 from tests.truth import differences
 
 WAIT_ENDS_SECONDS = 4.0  # a wait ends within a second of a stop; the rest is for a busy machine to end the process
@@ -87,7 +87,7 @@ def repeated(crawler: Crawler) -> list[tuple[str, str]]:
 
 def test_while_it_walks_it_stops_each_way_and_goes_on_where_it_was(build: Build) -> None:
     """Stopped four times it ends with the whole market; each stop may cost the call at hand, no more."""
-    crawler = build(market={"listings": 1200, "shops": 20}, rate=3)  # so seldom that nothing is called ahead
+    crawler = build(market={"listings": 1200, "shops": 20}, rate=UNHURRIED)
     for way in WAYS:
         crawler.start()
         crawler.wait_for_calls(len(crawler.sandbox.calls) + 4)
@@ -110,7 +110,7 @@ def test_the_last_line_of_a_stop_is_one_line_also_where_nobody_watches(build: Bu
 
 
 def test_while_it_reads_reviews_it_stops_and_goes_on_where_it_was(build: Build) -> None:
-    crawler = build(market={"shops": 6, "reviews_per_shop": 400.0}, rate=3)  # nothing is called ahead
+    crawler = build(market={"shops": 6, "reviews_per_shop": 400.0}, rate=UNHURRIED)
     crawler.start()
 
     def is_inside() -> bool:
@@ -127,7 +127,7 @@ def test_while_it_reads_reviews_it_stops_and_goes_on_where_it_was(build: Build) 
 
 @pytest.mark.parametrize("way", ["KILL", "SIGTERM"])
 def test_while_a_request_hangs_it_stops_without_waiting_for_it(build: Build, way: str) -> None:
-    crawler = build(rate=2)  # so seldom that nothing is called ahead
+    crawler = build(rate=UNHURRIED)
     crawler.sandbox.faults.add(Fault("timeout", after=3, count=1, seconds=60))
     crawler.start()
     crawler.wait_until("a request hangs", lambda: bool(crawler.sandbox.faults.struck().get("timeout")))
