@@ -87,6 +87,11 @@ class Ledger:
         with self._lock:
             return day.available(self.quota, self._usage(now), now)
 
+    def left_at_last_answer(self) -> int | None:
+        """Return how many calls the last answer left for the day, None where none has told; quickly."""
+        quota = self.quota
+        return None if quota.remaining is None else quota.remaining - day.floor(quota)
+
     def _usage(self, now: float) -> list[tuple[float, int]]:
         # Two days are kept: calls of yesterday come back between the last answer and now.
         while self._minutes and self._minutes[0][0] < now - 2 * DAY_SECONDS:

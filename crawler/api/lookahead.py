@@ -18,6 +18,7 @@ FURTHEST = 100  # behind the next call, where one is begun: answers that wait to
 AT_ONCE_SECONDS = 0.1  # calling ahead what comes within that would gain less than steps take themselves
 WORK_SECONDS = 0.1  # what a step may take beside its call, so that the next one does not come late
 LOOK_SECONDS = 0.1  # between two looks at what has come while an answer is waited for
+LAST_CALLS = 100  # of a day: one at a time, since what was called ahead of the last is made again a day later
 STALE_SECONDS = 300.0  # an answer from before the lid was shut must not pass for a new one
 Job = tuple[Request, Callable[[bytes], Any]]
 
@@ -25,14 +26,23 @@ Job = tuple[Request, Callable[[bytes], Any]]
 class Lookahead:
     """A few threads that call ahead. Whoever waits here hears a stop within a tenth of a second.
 
-    It decides nothing: a state offers what it will surely ask for. `rate` tells how many calls a second are allowed.
+    It decides nothing: a state offers what it will surely ask for. `rate` tells how many calls a second are allowed,
+    `left` how many today, None where no answer has told.
     With no workers every call is made by the thread that asks, which is what a simulation wants.
     """
 
-    def __init__(self, transport: Transport, stop: Stop, rate: Callable[[], float], workers: int = WORKERS) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        stop: Stop,
+        rate: Callable[[], float],
+        left: Callable[[], int | None],
+        workers: int = WORKERS,
+    ) -> None:
         self._transport = transport
         self._stop = stop
         self._rate = rate
+        self._left = left
         self._workers = workers
         self._threads = self._deepest = 0
         self._offered: Callable[[], Iterable[Job]] = tuple
@@ -41,12 +51,17 @@ class Lookahead:
 
     @property
     def depth(self) -> int:
-        """How many calls under way keep the line busy at the present latency; 0 where answers come at once."""
-        latency = self._transport.latency_seconds
+        """How many calls under way keep the line busy at the present latency.
+
+        0 where answers come at once, and where the day ends before anything can be gained.
+        """
+        latency, left = self._transport.latency_seconds, self._left()
+        if latency <= AT_ONCE_SECONDS or (left is not None and left <= LAST_CALLS):
+            return 0
         # However many calls are allowed, steps use no more than come out of their work.
         spacing = max(1.0 / self._rate(), WORK_SECONDS)
         busy = latency + WORK_SECONDS
-        return min(self._workers, math.ceil(busy / spacing)) if busy > spacing and latency > AT_ONCE_SECONDS else 0
+        return min(self._workers, math.ceil(busy / spacing)) if busy > spacing else 0
 
     @property
     def reach(self) -> int:

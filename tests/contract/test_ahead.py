@@ -64,6 +64,17 @@ def test_every_call_made_ahead_is_used(tmp_path: Path, latency: float) -> None:
     ahead.close()
 
 
+@pytest.mark.parametrize("quota", [150, 230])
+def test_what_was_called_ahead_is_used_before_the_day_ends(tmp_path: Path, quota: int) -> None:
+    """Shops with several pages of reviews lie before others whose first page was called ahead."""
+    rig = crawled(AheadRig, tmp_path, 1.0, shops=100, reviews_per_shop=250.0, quota_per_day=quota)
+    asked = Counter((call.endpoint, *sorted(call.params.items())) for call in rig.sandbox.calls)
+    assert len(asked) > quota
+    assert [call for call, times in asked.items() if times > 1] == []
+    assert {call.status for call in rig.sandbox.calls} == {200}
+    rig.close()
+
+
 @pytest.mark.parametrize("latency", [0.3, 1.0])
 def test_in_a_moving_market_few_calls_are_made_ahead_in_vain(tmp_path: Path, latency: float) -> None:
     """Pages lie elsewhere once the count has changed; here something moves in every interval that is walked."""

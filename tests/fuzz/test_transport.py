@@ -82,8 +82,9 @@ class ScriptedWire:
 def client_of(wire: ScriptedWire, clock: VirtualClock) -> Client:
     stop = Stop(clock, ())
     limiter = Limiter(clock, stop, lambda: 5.0, SlotFile(None))
-    made = Transport(wire, limiter, Ledger(clock, Quota(), ()), clock, stop)
-    return Client(Lookahead(made, stop, limiter.rate, workers=0), made)
+    ledger = Ledger(clock, Quota(), ())
+    made = Transport(wire, limiter, ledger, clock, stop)
+    return Client(Lookahead(made, stop, limiter.rate, ledger.left_at_last_answer, workers=0), made)
 
 
 def bodies() -> st.SearchStrategy[bytes]:

@@ -19,7 +19,7 @@ from sandbox import Sandbox, SandboxServer, SandboxSettings
 from sandbox.settings import Clock
 from tests.postgresql import own_server
 from tests.system.data_sets import Databases, PostgresqlServer, sqlite_files
-from tests.system.process import FAST, KEYSTRING, SECRET, Crawler
+from tests.system.process import FAST, KEYSTRING, SECRET, UNHURRIED, Crawler
 
 SMALL: dict[str, Any] = {"listings": 400, "shops": 8, "reviews_per_shop": 30.0, "calls_per_second": 1000}
 """A good twenty calls: a category tree, 4 searches, 3 batches, pages of reviews."""
@@ -76,7 +76,7 @@ def build(tmp_path: Path, databases: Databases) -> Iterator[Build]:
 def half_way(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Crawler]:
     """A crawl that was stopped in TAXONOMY; tests look at it and leave it as it is, `copy` is for the others."""
     with builder(tmp_path_factory.mktemp("half"), databases) as build:
-        crawler = build(rate=20)
+        crawler = build(rate=UNHURRIED)
         crawler.start()
         crawler.wait_until("page 3", lambda: ((crawler.position() or {}).get("cursor") or {}).get("offset") == 200)
         assert crawler.stop() == 0

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox import Fault
 from tests.system.conftest import TINY, Build
-from tests.system.process import BATCH, KEYSTRING, ROOT, SECRET, UNHURRIED, Crawler, is_alive, snapshot
+from tests.system.process import BATCH, FAST, KEYSTRING, ROOT, SECRET, UNHURRIED, Crawler, is_alive, snapshot
 from tests.truth import differences
 
 COMMANDS = ("status", "dump", "restore", "verify", "again", "sync")
@@ -62,13 +62,14 @@ def test_a_dead_key_ends_with_3_and_a_sentence_after_one_ping(build: Build) -> N
 
 
 def test_a_key_that_dies_on_the_way_ends_with_3_and_a_good_one_goes_on(build: Build) -> None:
-    crawler = build()
+    crawler = build(rate=UNHURRIED)
     crawler.sandbox.faults.add(Fault("dead_key", after=6))
     crawler.start()
     assert crawler.wait_for_end(30) == 3
     before = crawler.position()
     assert before["state"] == "TAXONOMY"
     crawler.sandbox.faults.clear()
+    crawler.allow(FAST)
     crawler.crawl_to_sleep()
     assert differences(crawler.rows, crawler.sandbox) == []
 

@@ -15,7 +15,7 @@ import pytest
 from sandbox import Fault
 from sandbox.settings import RealClock
 from tests.system.conftest import TINY, Build
-from tests.system.process import BATCH, SEARCH, Crawler, place, place_of
+from tests.system.process import BATCH, SEARCH, UNHURRIED, Crawler, place, place_of
 from tests.truth import differences
 
 DAY_SECONDS = 86_400.0
@@ -140,13 +140,18 @@ MOMENTS = {
 # The day's quota
 
 
-@pytest.mark.parametrize(("quota", "state"), [(6, "TAXONOMY"), (14, "REVIEWS")])
+@pytest.mark.parametrize(
+    ("quota", "state", "latency"), [(6, "TAXONOMY", 0.0), (14, "REVIEWS", 0.0), (14, "REVIEWS", 0.3)]
+)
 def test_a_spent_quota_is_slept_off_without_one_refused_call_and_work_goes_on_exactly_there(
-    build: Build, quota: int, state: str
+    build: Build, quota: int, state: str, latency: float
 ) -> None:
-    """It never finds out by failing: it leaves 1 % of the limit (here: one call), and sleeps for about a day."""
+    """It never finds out by failing: it leaves 1 % of the limit (here: one call), and sleeps for about a day.
+
+    Nor where answers are slow enough for calls to be made ahead.
+    """
     clock = ShiftedClock()
-    crawler = build(market={"quota_per_day": quota}, clock=clock)
+    crawler = build(market={"quota_per_day": quota, "latency_seconds": latency}, clock=clock)
     crawler.start()
     crawler.wait_for_state("SLEEP", reason="quota")
     assert crawler.stop() == 0
@@ -177,7 +182,7 @@ def test_a_spent_quota_is_slept_off_without_one_refused_call_and_work_goes_on_ex
 
 def test_a_day_that_the_server_says_is_spent_is_slept_off_after_one_refusal(build: Build) -> None:
     """Another program used up the key's quota: retry-after says for how long."""
-    crawler = build()
+    crawler = build(rate=UNHURRIED)
     crawler.sandbox.faults.add(Fault("daily_429", after=5))
     crawler.start()
     crawler.wait_for_state("SLEEP", reason="quota")

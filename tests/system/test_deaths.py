@@ -20,7 +20,7 @@ from sandbox.taxonomy import DESCENDANTS, FURNITURE
 from tests.pictures import CHEAP, asked_twice, troubles
 from tests.simulation.counts import note_count
 from tests.system.conftest import TINY, Build
-from tests.system.process import FAST, LOOK_SECONDS, STOP_SECONDS, Crawler, content, snapshot
+from tests.system.process import FAST, LOOK_SECONDS, STOP_SECONDS, UNHURRIED, Crawler, content, snapshot
 from tests.system.reaper import (
     DEATHS,
     TORTURE,
@@ -115,7 +115,7 @@ def test_suspended_like_a_laptop_it_goes_on_without_a_burst_and_without_a_call_t
 
 
 def test_a_closed_terminal_stops_it_in_order_and_under_nohup_it_goes_on(build: Build) -> None:
-    crawler = build(rate=20)
+    crawler = build(rate=UNHURRIED)
     crawler.start()
     crawler.wait_for_calls(6)
     stop_in_order(crawler, "SIGHUP")

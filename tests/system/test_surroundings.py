@@ -23,7 +23,7 @@ from tests.rig import Rig
 from tests.system.conftest import TINY, Build, builder
 from tests.system.data_sets import Databases
 from tests.system.disks import assert_goes_on_to_a_true_end, told
-from tests.system.process import BATCH, FAST, START_SECONDS, STOP_SECONDS, Crawler, snapshot
+from tests.system.process import BATCH, FAST, START_SECONDS, STOP_SECONDS, UNHURRIED, Crawler, snapshot
 from tests.truth import differences
 
 HELD = "The database is held by another process; waiting for it."
@@ -184,7 +184,7 @@ def test_no_step_leaves_a_read_open_that_would_keep_the_next_from_writing(tmp_pa
 def well_on_home(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Crawler]:
     """A crawl that was stopped in TAXONOMY with rows in all tables but reviews; `well_on` is a copy for each test."""
     with builder(tmp_path_factory.mktemp("well-on"), databases) as build:
-        crawler = build(rate=20)
+        crawler = build(rate=UNHURRIED)
         crawler.start()
         crawler.wait_until("a batch", lambda: len(crawler.calls(BATCH)) == 1)
         crawler.wait_for_calls(len(crawler.sandbox.calls) + 1)  # so the batch is stored

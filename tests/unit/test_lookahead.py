@@ -55,10 +55,11 @@ class Line:
         self.server = Echo()
         self.stop = Stop(clock, ())
         limiter = Limiter(clock, self.stop, lambda: 1000.0, SlotFile(None))
-        self.transport = Transport(self.server, limiter, Ledger(clock, Quota(), []), clock, self.stop)
+        self.ledger = Ledger(clock, Quota(), [])
+        self.transport = Transport(self.server, limiter, self.ledger, clock, self.stop)
         self.transport.latency_seconds = latency_seconds
         self.per_second = 5.0
-        self.ahead = Lookahead(self.transport, self.stop, lambda: self.per_second)
+        self.ahead = Lookahead(self.transport, self.stop, lambda: self.per_second, self.ledger.left_at_last_answer)
 
     def get(self, name: int) -> Any:
         return self.ahead.get(*job(name)).told
@@ -99,6 +100,13 @@ def test_a_key_of_another_rate_has_as_many_calls_under_way_as_that_needs_and_ste
     slow: Line, per_second: float, latency: float, depth: int
 ) -> None:
     slow.per_second, slow.transport.latency_seconds = per_second, latency
+    assert slow.ahead.depth == depth
+
+
+@pytest.mark.parametrize(("told", "depth"), [(None, 6), (1_000, 6), (151, 6), (150, 0), (0, 0)])
+def test_the_last_hundred_calls_of_a_day_are_made_one_by_one(slow: Line, told: int | None, depth: int) -> None:
+    slow.transport.latency_seconds = 1.0
+    slow.ledger.hear(5000, told)  # of which fifty are left unused
     assert slow.ahead.depth == depth
 
 
