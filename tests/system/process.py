@@ -27,7 +27,7 @@ START_SECONDS = 30.0  # how long a start may take on a busy machine
 STOP_SECONDS = 10.0  # how long a stop may take, by contract
 LOOK_SECONDS, SLEEPERS_LOOK_SECONDS = 0.005, 0.05
 FAST = 200.0  # calls a second where the limit is not what is tested
-UNHURRIED = 2.0  # calls a second, so few that none is made ahead where answers take less than 0.4 s
+UNHURRIED = 2.0  # calls a second, so few that a stop comes where it was asked for, on a busy machine too
 
 
 class Crawler:

@@ -22,7 +22,7 @@ from runtime.logs import FILE_BYTES
 from sandbox.settings import Clock
 from tests.pictures import CHEAP, asked_twice, broken, draw_ahead, troubles
 from tests.simulation.counts import note_count
-from tests.system.conftest import Build
+from tests.system.conftest import AHEAD, Build
 from tests.system.process import START_SECONDS, Crawler, assert_same_end, assert_sound
 from tests.system.test_cycle import ShiftedClock, pass_days
 from tests.system.test_stop import WAYS, in_words, words
@@ -274,7 +274,7 @@ def shuffled(shares: Mapping[str, int], number: int, rng: Random) -> list[str]:
 
 def crawl_beside(build: Build, name: str, clock: Clock | None = None, **market: Any) -> Crawler:
     """Return a crawler on the market of these tests that downloads its cheap pictures beside the crawl."""
-    crawler = build(name, {**(LARGE if TORTURE else MARKET), **LATE, **market}, clock=clock)
+    crawler = build(name, {**(LARGE if TORTURE else MARKET), **AHEAD, **LATE, **market}, clock=clock)
     crawler.environment |= {"MIN_FREE_GB": "0", "DOWNLOAD_WORKERS": str(WORKERS)}
     draw_ahead(crawler.sandbox)
     return crawler

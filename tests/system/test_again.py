@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.answer import Answer, answer_error
 from tests.system.conftest import Build
-from tests.system.process import BATCH, START_SECONDS, UNHURRIED, Crawler, snapshot
+from tests.system.process import BATCH, START_SECONDS, Crawler, snapshot
 from tests.system.test_surroundings import held, words_of
 from tests.truth import differences
 
@@ -41,7 +41,7 @@ class Desk:
 def test_a_crawl_that_runs_reads_at_its_next_step_what_was_taken_up(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crawler = build(rate=UNHURRIED)
+    crawler = build()
     desk = Desk(crawler, monkeypatch)
     crawler.start()
     crawler.wait_for_state("REVIEWS")

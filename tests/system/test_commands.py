@@ -11,7 +11,7 @@ import pytest
 
 from sandbox import Fault
 from tests.system.conftest import TINY, Build
-from tests.system.process import BATCH, FAST, KEYSTRING, ROOT, SECRET, UNHURRIED, Crawler, is_alive, snapshot
+from tests.system.process import BATCH, KEYSTRING, ROOT, SECRET, Crawler, is_alive, snapshot
 from tests.truth import differences
 
 COMMANDS = ("status", "dump", "restore", "verify", "again", "sync")
@@ -62,14 +62,13 @@ def test_a_dead_key_ends_with_3_and_a_sentence_after_one_ping(build: Build) -> N
 
 
 def test_a_key_that_dies_on_the_way_ends_with_3_and_a_good_one_goes_on(build: Build) -> None:
-    crawler = build(rate=UNHURRIED)
+    crawler = build()
     crawler.sandbox.faults.add(Fault("dead_key", after=6))
     crawler.start()
     assert crawler.wait_for_end(30) == 3
     before = crawler.position()
     assert before["state"] == "TAXONOMY"
     crawler.sandbox.faults.clear()
-    crawler.allow(FAST)
     crawler.crawl_to_sleep()
     assert differences(crawler.rows, crawler.sandbox) == []
 
@@ -97,7 +96,7 @@ def test_status_tells_the_position_while_it_runs_and_after(build: Build) -> None
     assert told["running"] is True
     assert told["position"]["state"] == "TAXONOMY"
     assert told["intervals"]["plan"][0]["taxonomy_id"] == 967
-    assert told["quota"]["limit"] == 5000
+    assert told["quota"]["limit"] == 100
     assert told["due"]["listings"] > 0
     assert crawler.stop() == 0
     told = status(crawler)
@@ -112,7 +111,6 @@ def test_status_tells_the_position_while_it_runs_and_after(build: Build) -> None
 
 def stand_still(crawler: Crawler, calls: int) -> None:
     """Start, and let the call after so many hang, so that the position stays while a test looks at it."""
-    crawler.allow(UNHURRIED)
     crawler.sandbox.faults.add(Fault("timeout", after=calls, seconds=60))
     crawler.start()
     crawler.wait_for_calls(calls + 1)

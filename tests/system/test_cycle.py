@@ -15,7 +15,7 @@ import pytest
 from sandbox import Fault
 from sandbox.settings import RealClock
 from tests.system.conftest import TINY, Build
-from tests.system.process import BATCH, SEARCH, UNHURRIED, Crawler, place, place_of
+from tests.system.process import BATCH, SEARCH, Crawler, place, place_of
 from tests.truth import differences
 
 DAY_SECONDS = 86_400.0
@@ -43,17 +43,14 @@ def in_iso(unix_seconds: float) -> str:
 # The second cycle
 
 
-@pytest.mark.slow
 def test_a_second_cycle_of_a_market_that_stood_still_makes_only_the_searches_and_the_batches(build: Build) -> None:
     """ceil(N/100) searches for N listings and ceil(W/100) batches for the W wanted ones: no other call at all."""
-    days = str(6 / DAY_SECONDS)
-    crawler = build(CYCLE_DAYS=days, DYNAMIC_MAX_AGE_DAYS=days)
-    crawler.start()
-    crawler.wait_for_state("SLEEP")
+    crawler = build()
+    crawler.crawl_to_sleep()
     first = len(crawler.sandbox.calls)
-    crawler.wait_for_state("SLEEP", cycle=2)
+    pass_days(crawler, 7.01)
+    crawler.crawl_to_sleep(cycle=2)
     second = crawler.calls(since=first)
-    assert crawler.stop() == 0
     listed = crawler.rows("SELECT COUNT(*), SUM(wanted) FROM indexed_listings")[0]
     assert Counter(call.endpoint for call in second) == {
         SEARCH: math.ceil(listed[0] / 100),
@@ -170,7 +167,7 @@ def test_a_spent_quota_is_slept_off_without_one_refused_call_and_work_goes_on_ex
 
     clock.shift += 1.01 * DAY_SECONDS
     pass_days(crawler, 1.01)
-    crawler.sandbox.limits.set_quota(per_day=5000)
+    crawler.sandbox.limits.set_quota(per_day=100)
     crawler.crawl_to_sleep()
     assert {call.status for call in crawler.calls()} == {200}
     if state == "TAXONOMY":
@@ -182,7 +179,7 @@ def test_a_spent_quota_is_slept_off_without_one_refused_call_and_work_goes_on_ex
 
 def test_a_day_that_the_server_says_is_spent_is_slept_off_after_one_refusal(build: Build) -> None:
     """Another program used up the key's quota: retry-after says for how long."""
-    crawler = build(rate=UNHURRIED)
+    crawler = build()
     crawler.sandbox.faults.add(Fault("daily_429", after=5))
     crawler.start()
     crawler.wait_for_state("SLEEP", reason="quota")
@@ -200,12 +197,12 @@ def test_a_cut_of_the_quota_is_noticed_at_the_next_answer_and_reported(build: Bu
     crawler = build(rate=20)
     crawler.start()
     crawler.wait_for_calls(4)
-    crawler.sandbox.limits.set_quota(per_day=3000)
+    crawler.sandbox.limits.set_quota(per_day=60)
     crawler.wait_for_calls(len(crawler.sandbox.calls) + 2)
-    assert "The key's daily limit was cut from 5000 to 3000 calls." in crawler.log
-    crawler.wait_until("the cut is stored", lambda: crawler.state("quota")["limit"] == 3000)
+    assert "The key's daily limit was cut from 100 to 60 calls." in crawler.log
+    crawler.wait_until("the cut is stored", lambda: crawler.state("quota")["limit"] == 60)
     told = status(crawler)["quota"]
-    assert (told["limit"], told["cut_from"]) == (3000, 5000)
+    assert (told["limit"], told["cut_from"]) == (60, 100)
     assert told["cut_at"] == pytest.approx(time.time(), abs=60)
     assert crawler.stop() == 0
 

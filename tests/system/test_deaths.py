@@ -19,7 +19,7 @@ import pytest
 from sandbox.taxonomy import DESCENDANTS, FURNITURE
 from tests.pictures import CHEAP, asked_twice, troubles
 from tests.simulation.counts import note_count
-from tests.system.conftest import TINY, Build
+from tests.system.conftest import AHEAD, TINY, Build
 from tests.system.process import FAST, LOOK_SECONDS, STOP_SECONDS, UNHURRIED, Crawler, content, snapshot
 from tests.system.reaper import (
     DEATHS,
@@ -92,7 +92,7 @@ def test_suspended_like_a_laptop_it_goes_on_without_a_burst_and_without_a_call_t
     Slow answers do not tell when a call arrived, which on a busy machine is up to 0.2 s later than meant.
     """
     size = {"listings": 1500, "shops": 20} if TORTURE else {"listings": 250, "shops": 5}
-    crawler = build(market={**size, "latency_seconds": latency}, rate=None)
+    crawler = build(market={**size, **AHEAD, "latency_seconds": latency}, rate=None)
     with chance("suspended") as rng:
         crawler.start()
         for _ in range(SUSPENSIONS):

@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 from tests.simulation.counts import note_count
-from tests.system.conftest import TINY, Build
+from tests.system.conftest import AHEAD, TINY, Build
 from tests.system.process import BATCH, SEARCH, START_SECONDS, Crawler, assert_same_end, assert_sound, place, place_of
 from tests.system.reaper import DEATHS, TORTURE, assert_nothing_lost, chance, crawl_and_die, note, wait_for_more_calls
 from tests.truth import differences
@@ -39,7 +39,7 @@ def test_killed_at_random_moments_it_ends_with_the_rows_of_an_unkilled_crawl(bui
 @pytest.mark.slow
 def test_a_slow_server_is_called_ahead_and_a_kill_or_stop_costs_at_most_the_window(build: Build) -> None:
     """At 0.4 s of latency up to six calls are under way; a death loses no more than these and the one at hand."""
-    market = {"listings": 2500 if TORTURE else 300, "shops": 20 if TORTURE else 5, "latency_seconds": 0.4}
+    market = {"listings": 2500 if TORTURE else 300, "shops": 20 if TORTURE else 5, "latency_seconds": 0.4, **AHEAD}
     whole, died = build("whole", {**market, "latency_seconds": 0.0}), build("died", market)
     whole.crawl_to_sleep()
     with chance("slow server") as rng:

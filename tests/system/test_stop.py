@@ -127,7 +127,7 @@ def test_while_it_reads_reviews_it_stops_and_goes_on_where_it_was(build: Build) 
 
 @pytest.mark.parametrize("way", ["KILL", "SIGTERM"])
 def test_while_a_request_hangs_it_stops_without_waiting_for_it(build: Build, way: str) -> None:
-    crawler = build(rate=UNHURRIED)
+    crawler = build()
     crawler.sandbox.faults.add(Fault("timeout", after=3, count=1, seconds=60))
     crawler.start()
     crawler.wait_until("a request hangs", lambda: bool(crawler.sandbox.faults.struck().get("timeout")))
@@ -138,7 +138,7 @@ def test_while_a_request_hangs_it_stops_without_waiting_for_it(build: Build, way
 
 
 def test_between_two_tries_of_a_call_it_stops_without_another_try(build: Build) -> None:
-    crawler = build(rate=UNHURRIED)
+    crawler = build()
     crawler.sandbox.faults.add(Fault("server_error", after=2))
     crawler.start()
     crawler.wait_until("the pause of 4 s", lambda: "trying again in 4.0 s" in crawler.log)
@@ -226,7 +226,7 @@ def test_sigusr1_writes_a_dump_and_the_crawl_goes_on(build: Build) -> None:
 @pytest.mark.parametrize("fault", [Fault("timeout", after=3, seconds=60), Fault("server_error", after=3), None])
 def test_sigusr1_is_answered_at_once_whatever_it_waits_for(build: Build, fault: Fault | None) -> None:
     """Also while a request hangs, between two tries of a call, and in SLEEP."""
-    crawler = build(market=TINY if fault is None else None, rate=UNHURRIED)
+    crawler = build(market=TINY if fault is None else None)
     if fault is not None:
         crawler.sandbox.faults.add(fault)
     process = crawler.start()

@@ -198,4 +198,4 @@ def test_all_that_the_crawl_knows_may_be_rubbish_at_once_which_is_told_and_learn
         assert (done.returncode, done.stderr) == (0, "")
     assert_goes_on_to_a_true_end(copy)
     assert f"What sync_state said of {', '.join(KNOWLEDGE)} made no sense and is learnt anew." in told(copy)
-    assert copy.state("quota")["limit"] == 5000
+    assert copy.state("quota")["limit"] == 100
