@@ -117,7 +117,7 @@ def foresee(
         last=last,
         limit=quota.limit or NEW_KEY_LIMIT,
         is_assumed=quota.limit is None,
-        ends_at=now + _seconds(left.calls, quota, now),
+        ends_at=_ends_at(left.calls, quota, now),
         due_at=freshness.next_cycle_at(cycle, cycle.started_at),
         cycle_days=freshness.cycle_days,
         max_age_days=freshness.max_age_days,
@@ -194,13 +194,16 @@ def _last_cycle(cycle: Cycle) -> Need | None:
     return Need(**told)
 
 
-def _seconds(calls: int, quota: Quota, now: float) -> float:
-    """Return how long so many calls take: at five a second within the day's limit."""
-    seconds = calls / CALLS_A_SECOND
-    left = day.available(quota, usage.by_minute(now - 2 * DAY_SECONDS), now)
-    if quota.limit and left is not None and calls > left:
-        seconds = max(seconds, (calls - max(0, left)) / max(1, quota.limit - day.floor(quota)) * DAY_SECONDS)
-    return seconds
+def _ends_at(calls: int, quota: Quota, now: float) -> float:
+    """Return when so many calls are made: at five a second within the day's limit."""
+    if not calls:
+        return now
+    made = usage.by_minute(now - 2 * DAY_SECONDS)
+    left = day.available(quota, made, now)
+    at_once = day.next_call_at(quota, made, now) + calls / CALLS_A_SECOND
+    if left is None or calls <= left:
+        return at_once
+    return max(at_once, day.back_at(quota, calls - max(0, left), made, now))
 
 
 def _by_kind(need: Need) -> dict[str, int]:

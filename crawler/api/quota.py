@@ -100,6 +100,21 @@ def next_call_at(quota: Quota, usage: Usage, now: float) -> float:
     return now if left is None or left > 0 else _comes_back(quota, usage, now)
 
 
+def back_at(quota: Quota, calls: int, usage: Usage, now: float) -> float:
+    """Return about when so many calls more than are left will have come back, of a key that is used as they come.
+
+    Each comes back a day after it was made, and what is made of it a day after that.
+    """
+    days, place = divmod(calls - 1, max(1, (quota.limit or 0) - floor(quota)))
+    for minute, count in sorted(usage):
+        at = minute + MINUTE + DAY_SECONDS
+        if at > now:
+            place -= count
+        if place < 0:
+            return at + days * DAY_SECONDS
+    return now + (1 + days) * DAY_SECONDS  # those that are left now, and those of others
+
+
 def in_words(quota: Quota, usage: Usage, now: float) -> str:
     """Return one sentence on the day's calls."""
     left = available(quota, usage, now)

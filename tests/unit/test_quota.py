@@ -175,3 +175,27 @@ def test_what_is_known_survives_being_written_down(quota: Quota) -> None:
 @pytest.mark.parametrize("value", [None, [], 5, {"unknown": 1}])
 def test_damaged_knowledge_is_no_knowledge(value: object) -> None:
     assert Quota.of_json(value) == Quota()
+
+
+def test_calls_come_back_as_they_were_made_and_again_a_day_after_that() -> None:
+    quota = Quota(limit=1000)  # of which ten are left unused
+    usage = [(NOW - 7200, 400), (NOW - 3600, 500)]
+    first, second = (minute + MINUTE + DAY_SECONDS for minute, _ in usage)
+    back = [day.back_at(quota, calls, usage, NOW) for calls in (1, 400, 401, 900, 901, 990, 991, 1390, 1391)]
+    left = NOW + DAY_SECONDS  # those that are left are made now
+    assert back == [
+        first,
+        first,
+        second,
+        second,
+        left,
+        left,
+        first + DAY_SECONDS,
+        first + DAY_SECONDS,
+        second + DAY_SECONDS,
+    ]
+
+
+def test_calls_that_have_come_back_do_so_once() -> None:
+    usage = [(NOW - 2 * DAY_SECONDS, 990), (NOW - 600, 990)]
+    assert day.back_at(Quota(limit=1000), 5, usage, NOW) == NOW - 600 + MINUTE + DAY_SECONDS
