@@ -201,7 +201,7 @@ def _ends_at(calls: int, quota: Quota, now: float) -> float:
     made = usage.by_minute(now - 2 * DAY_SECONDS)
     left = day.available(quota, made, now)
     at_once = day.next_call_at(quota, made, now) + calls / CALLS_A_SECOND
-    if left is None or calls <= left:
+    if quota.limit is None or left is None or calls <= left:
         return at_once
     return max(at_once, day.back_at(quota, calls - max(0, left), made, now))
 
